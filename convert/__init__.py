@@ -1,0 +1,4 @@
+"""Keras to TFLite: calibrate -> quantize -> prove -> bundle.
+
+Imports `emopi.device` and `emopi.train`.
+"""

@@ -1,0 +1,98 @@
+"""The model card: what a person should know before trusting a model, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emopi.train.corpora import Ravdess
+from emopi.train.evaluate import Evaluation
+from emopi.train.run_record import RunRecord
+
+
+def render_card(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
+    """Markdown for one network; `evaluations` are of its precisions, int8 last."""
+    int8 = evaluations[-1]
+    contract = int8.contract
+    command = (
+        f"emopi train {record.network} --corpus DIR --protocol {record.protocol} "
+        f"--fold {record.fold} --epochs {record.recipe['epochs']} "
+        f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} --out RUN"
+    )
+    score = f"emopi evaluate MODEL --corpus DIR --protocol {record.protocol}"
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return f"""# {record.network}: speech emotion recognition, eight acted emotions
+
+Written by `emopi convert`; the same facts are in each model file: `unzip -p MODEL contract.json`.
+
+## What it does
+
+Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of \
+{contract.frontend.n_mfcc} MFCCs and gives a score for each of: {", ".join(contract.labels)}.
+
+## How good it is
+
+{record.protocol}, {record.fold}: {int8.score.n} test clips, {record.corpus["train"]} training clips. \
+Every figure is what the device pipeline (`emopi classify`) says of the test clips; the epoch is
+the last one, and nothing was chosen on test clips. One seed, so no spread: with
+{int8.score.n} clips the standard error of an accuracy is about \
+{_standard_error(int8):.1f} points.
+
+| model | accuracy | UAR |
+|---|---|---|
+{_score_rows(evaluations)}
+
+Confusion matrix of the int8 model (row: the clip's label, column: the model's):
+
+{_confusion(int8)}
+
+    {score}
+
+## Limits
+
+- **The same 24 actors are on both sides of this split.** For a voice that it has never heard the
+  model is clearly worse; figures for unseen speakers need a protocol that holds speakers out
+  (`--protocol upm-5`).
+- The labels are what actors were asked to play, in two English sentences, in a studio. Real
+  feelings are subtler, mixed, and expressed otherwise by each person, language and culture. The
+  model hears a manner of speaking; it does not know what anyone feels.
+- Noise, distance, rooms, several speakers and bad microphones make it worse.
+- Do not use it to judge people. The EU AI Act (Regulation 2024/1689, Article 5(1)(f)) bans
+  inferring emotions at work and in education, apart from medical and safety reasons.
+
+## How it was made
+
+    {command}
+    emopi convert RUN --out FOLDER
+
+{record.corpus["train"]} training clips of {Ravdess.source}; {record.recipe["epochs"]} epochs, \
+{record.seconds / 60:.0f} minutes on {record.hardware}; commit {record.commit}; {versions}. \
+int8 ranges from {len(contract.calibration)} training clips, listed in the contract.
+
+## Licence
+
+{contract.licence}
+"""
+
+
+def _score_rows(evaluations: Sequence[Evaluation]) -> str:
+    return "\n".join(
+        f"| {e.contract.network}-{e.contract.precision} | {e.score.accuracy:.1%} "
+        f"| {e.score.uar:.1%} |"
+        for e in evaluations
+    )
+
+
+def _standard_error(evaluation: Evaluation) -> float:
+    """Of the accuracy, in points, for independent clips (binomial)."""
+    p, n = evaluation.score.accuracy, evaluation.score.n
+    return float(100 * (p * (1 - p) / n) ** 0.5)
+
+
+def _confusion(evaluation: Evaluation) -> str:
+    labels = evaluation.contract.labels
+    rows = [f"| | {' | '.join(labels)} | recall |", "|" + "---|" * (len(labels) + 2)]
+    for label, counts in zip(labels, evaluation.confusion.tolist(), strict=True):
+        recall = evaluation.recall.get(label)
+        cells = " | ".join(str(count) if count else "" for count in counts)
+        rows.append(f"| {label} | {cells} | {'' if recall is None else f'{recall:.0%}'} |")
+    return "\n".join(rows)

@@ -1,0 +1,108 @@
+"""A model file and the TFLite interpreter: MFCCs of one window to the probability of each label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emopi.device.contract import Contract, read
+from emopi.device.errors import ModelError
+from emopi.device.frontend import Floats
+
+
+class Classifier:
+    """One loaded model. Not safe to share between threads.
+
+    Raises `ModelError` for a file that `contract.read` refuses, that the interpreter cannot load,
+    or whose tensors are not what its contract says.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        self.path = str(path)
+        flatbuffer, self.contract = read(path)
+        self.runtime, interpreter_class = find_interpreter()
+        try:
+            self._interpreter = interpreter_class(model_content=flatbuffer, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{path} cannot be loaded by {self.runtime}: {error}") from None
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+        _check_tensors(self.path, self.contract, self._input, self._output)
+
+    def logits(self, frames: Floats) -> Floats:
+        """(labels,) float32 for (window_frames, n_mfcc) MFCCs; independent of earlier windows."""
+        window = self.contract.normalization.apply(frames)
+        # the fused LSTM keeps its state from one invocation to the next
+        self._interpreter.reset_all_variables()
+        self._interpreter.set_tensor(self._input["index"], to_tensor(window, self._input)[None])
+        self._interpreter.invoke()
+        return from_tensor(self._interpreter.get_tensor(self._output["index"])[0], self._output)
+
+    def probabilities(self, frames: Floats) -> Floats:
+        """(labels,) float32 that sum to 1: the softmax of `logits`."""
+        return softmax(self.logits(frames))
+
+
+def find_interpreter() -> tuple[str, Any]:
+    """Name and class of the TFLite interpreter that is installed: LiteRT, or tflite-runtime."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return "ai-edge-litert", Interpreter
+    except ImportError:
+        pass
+    try:
+        from tflite_runtime.interpreter import Interpreter as OldInterpreter
+
+        return "tflite-runtime", OldInterpreter
+    except ImportError:
+        raise ModelError(
+            "no TFLite interpreter is installed; expected ai-edge-litert, or tflite-runtime on "
+            "32-bit ARM. Install emopi with pip, which brings the right one"
+        ) from None
+
+
+def softmax(logits: Floats) -> Floats:
+    """exp(logits) over its sum, over the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Floats = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def to_tensor(values: Floats, tensor: dict[str, Any]) -> NDArray[Any]:
+    """Real values as the tensor holds them: for int8 round(v / scale) + zero point, saturated."""
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    quantized = np.rint(values / np.float32(scale)) + zero_point
+    return np.asarray(np.clip(quantized, limits.min, limits.max), tensor["dtype"])
+
+
+def from_tensor(values: NDArray[Any], tensor: dict[str, Any]) -> Floats:
+    """What the tensor's values stand for: (q - zero point) * scale where they are integers."""
+    if tensor["dtype"] == np.float32:
+        return values.astype(np.float32)
+    scale, zero_point = tensor["quantization"]
+    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+def _check_tensors(
+    path: str, contract: Contract, taken: dict[str, Any], given: dict[str, Any]
+) -> None:
+    expected = {
+        "input": (1, contract.window_frames, contract.frontend.n_mfcc),
+        "output": (1, len(contract.labels)),
+    }
+    for side, tensor in (("input", taken), ("output", given)):
+        shape = tuple(int(size) for size in tensor["shape"])
+        dtype = np.dtype(tensor["dtype"]).name
+        if shape != expected[side] or dtype != contract.precision:
+            raise ModelError(
+                f"{path}: its {side} is {dtype} {shape}, but its contract says "
+                f"{contract.precision} {expected[side]}; convert anew"
+            )

@@ -1,0 +1,70 @@
+"""The `emopi` command: finds its subcommands by entry point, turns errors into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import entry_points, version
+
+import click
+
+from emopi.device.errors import EmopiError
+
+GROUP = "emopi.commands"
+
+
+class Commands(click.Group):
+    """Subcommands from the entry points of `GROUP`, loaded when named."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Names, in alphabetical order."""
+        return sorted(entry_points(group=GROUP).names)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module that holds the command."""
+        found = tuple(entry_points(group=GROUP, name=cmd_name))
+        command: click.Command | None = found[0].load() if found else None
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("emopi"), prog_name="emopi")
+def cli() -> None:
+    """Speech emotion recognition on a Raspberry Pi: train, quantize to int8, listen.
+
+    The labels are those of actors playing emotions; they are often wrong for real people.
+    """
+
+
+def main() -> None:
+    """Run the command line; exit 0, 1 after an operational error, 2 after a usage error."""
+    debug = os.environ.get("EMOPI_DEBUG") == "1"
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has gone: not our error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except EmopiError as error:
+        if debug:
+            raise
+        click.echo(f"emopi: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"emopi: {type(error).__name__}: {error} (this is a bug, or the system failed; "
+            "EMOPI_DEBUG=1 shows where)",
+            err=True,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

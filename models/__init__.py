@@ -1,0 +1,1 @@
+"""The trained models that emopi ships, with their cards, and a recording to try them on."""

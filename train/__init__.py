@@ -1,0 +1,1 @@
+"""Training on a workstation: corpus -> features -> fit -> score. Imports `emopi.device`."""

@@ -1,0 +1,102 @@
+"""Changes to a clip that leave its emotion: on samples (cached) and on features (every epoch)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emopi.device.frontend import Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Perturbation:
+    """How the augmented copies of a clip are made: the ranges that are drawn from."""
+
+    copies: int = 6
+    """Augmented copies of a clip beside the clean one, 0 to 100."""
+    speed: tuple[float, float] = (0.85, 1.15)
+    """Playback speed; pitch and formants move with it."""
+    snr_db: tuple[float, float] = (5.0, 35.0)
+    """Ratio of the clip's power to that of coloured noise added to it."""
+    colour: tuple[float, float] = (0.0, 2.0)
+    """Noise power falls as 1 / f**colour: 0 is white, 1 pink, 2 brown."""
+    noisy: float = 0.7
+    """Share of the copies that get noise."""
+
+
+def rng_for(*parts: object) -> np.random.Generator:
+    """A generator that depends on `parts` alone: not on order, process or machine."""
+    seed = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return np.random.default_rng(np.frombuffer(seed, np.uint64))
+
+
+def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Generator) -> Floats:
+    """A copy of a clip at another speed, perhaps with noise: (n / speed,) float32."""
+    import soxr
+
+    speed = rng.uniform(*how.speed)
+    changed: Floats = soxr.resample(samples, rate_hz * speed, rate_hz, quality="HQ")
+    if rng.random() < how.noisy:
+        noise = coloured_noise(len(changed), rng.uniform(*how.colour), rng)
+        power = float(np.mean(np.square(changed, dtype=np.float64)))
+        changed = changed + noise * np.float32(
+            np.sqrt(power * 10 ** (-rng.uniform(*how.snr_db) / 10))
+        )
+    return changed
+
+
+def coloured_noise(n: int, colour: float, rng: np.random.Generator) -> Floats:
+    """(n,) float32 Gaussian noise of power 1 whose power falls as 1 / f**colour."""
+    n_fft = 1 << max(n - 1, 1).bit_length()
+    spectrum = np.fft.rfft(rng.standard_normal(n_fft))
+    spectrum *= np.arange(1, len(spectrum) + 1) ** (-colour / 2)
+    noise = np.fft.irfft(spectrum)[:n]
+    noise /= np.sqrt(np.mean(np.square(noise)) + 1e-30)
+    return np.asarray(noise, np.float32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureAugmentation:
+    """What is done to every training window anew, on normalized features."""
+
+    time_masks: int = 2
+    """SpecAugment (Park et al. 2019): stretches of frames set to the mean, 0."""
+    longest_mask: int = 30
+    """Frames in the longest such stretch."""
+    channel: float = 0.15
+    """Standard deviation of an offset of each coefficient, the same in all frames of a window:
+    another microphone or room is just that, a convolution."""
+    mixup: float = 0.3
+    """alpha of mixup (Zhang et al. 2018): two windows and their labels are mixed by
+    Beta(alpha, alpha). 0 switches it off."""
+
+
+def augment(
+    windows: Floats, labels: Floats, how: FeatureAugmentation, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Augmented (batch, frames, coefficients) windows with (batch, classes) soft labels."""
+    n, n_frames, n_mfcc = windows.shape
+    windows = windows + rng.normal(0, how.channel, (n, 1, n_mfcc)).astype(np.float32)
+    windows *= ~_time_masks(n, n_frames, how, rng)[:, :, None]
+    if how.mixup:
+        share = np.asarray(rng.beta(how.mixup, how.mixup, n), np.float32)
+        other = rng.permutation(n)
+        windows = share[:, None, None] * windows + (1 - share[:, None, None]) * windows[other]
+        labels = share[:, None] * labels + (1 - share[:, None]) * labels[other]
+    return windows, labels
+
+
+def _time_masks(
+    n: int, n_frames: int, how: FeatureAugmentation, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """(n, n_frames), true where a frame is masked."""
+    masked = np.zeros((n, n_frames), np.bool_)
+    frame = np.arange(n_frames)
+    for _ in range(how.time_masks):
+        width = rng.integers(0, how.longest_mask + 1, (n, 1))
+        start = rng.integers(0, n_frames - width + 1)
+        masked |= (frame >= start) & (frame < start + width)
+    return masked

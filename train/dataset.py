@@ -1,0 +1,255 @@
+"""Features of a corpus: extracted once on all cores, kept on disk, read through a memory map."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emopi.device.audio import read_clip
+from emopi.device.errors import CorpusError, EmopiError
+from emopi.device.frontend import Floats, FrontendSpec, extract
+from emopi.device.normalization import Normalization, c0_range, fit_window, relative_level, silence
+from emopi.train.augment import FeatureAugmentation, Perturbation, augment, perturb, rng_for
+from emopi.train.corpora import LABELS, Utterance, corpus_hash
+from emopi.train.progress import track
+
+CACHE_FORMAT = 1
+"""Raised when the meaning of a cache changes, so that old ones are not read."""
+
+RANGE_DB = 60.0
+"""What lies further below a window's loudest frame counts as silence."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """MFCCs of clips and of their augmented copies; copy 0 is the clip as it is."""
+
+    clip_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    """One a clip, as `clip_ids`."""
+    starts: NDArray[np.int64]
+    """(clips, 1 + copies) first row in `frames`."""
+    lengths: NDArray[np.int64]
+    """(clips, 1 + copies) rows."""
+    frames: Floats
+    """(rows, n_mfcc), mapped from disk."""
+
+    def clip(self, index: int, copy: int = 0) -> Floats:
+        """(frames, n_mfcc) of one copy of one clip."""
+        start = self.starts[index, copy]
+        return self.frames[start : start + self.lengths[index, copy]]
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/emopi`, by default `~/.cache/emopi`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emopi"
+
+
+def features(
+    utterances: Sequence[Utterance],
+    spec: FrontendSpec,
+    how: Perturbation,
+    *,
+    seed: int,
+    cache: Path,
+    jobs: int | None = None,
+) -> FeatureSet:
+    """The features of `utterances`, from `cache` if they are there, else extracted and kept.
+
+    The cache's key is the spec, the augmentation, the seed and the content of every file, so that
+    nothing stale is ever read. Raises `CorpusError` naming the first clip that cannot be read.
+    """
+    folder = cache / "features" / _key(utterances, spec, how, seed)
+    if not folder.exists():
+        _extract_all(utterances, spec, how, seed, folder, jobs or os.cpu_count() or 1)
+    index = json.loads((folder / "index.json").read_text())
+    lengths = np.array(index["lengths"], np.int64)
+    ends = np.cumsum(lengths).reshape(lengths.shape)
+    return FeatureSet(
+        tuple(u.clip_id for u in utterances),
+        tuple(u.label for u in utterances),
+        ends - lengths,
+        lengths,
+        np.load(folder / "frames.npy", mmap_mode="r"),
+    )
+
+
+def statistics(
+    data: FeatureSet, indices: Sequence[int], spec: FrontendSpec, window_frames: int
+) -> Normalization:
+    """Mean and standard deviation over the clean clips `indices`: the training side, no other."""
+    widest = c0_range(RANGE_DB, spec)
+    total = np.zeros(spec.n_mfcc)
+    squares = np.zeros(spec.n_mfcc)
+    n = 0
+    for index in indices:
+        frames = np.asarray(data.clip(index))
+        if len(frames) < window_frames:
+            frames = fit_window(frames, window_frames, spec)
+        frames = relative_level(frames, widest).astype(np.float64)
+        total += frames.sum(axis=0)
+        squares += np.square(frames).sum(axis=0)
+        n += len(frames)
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - np.square(mean), 1e-12))
+    return Normalization(tuple(mean.tolist()), tuple(std.tolist()), widest)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WindowSampler:
+    """Training batches: random windows of random copies of clips, augmented."""
+
+    data: FeatureSet
+    indices: tuple[int, ...]
+    """Clips of the training side."""
+    spec: FrontendSpec
+    normalization: Normalization
+    window_frames: int
+    augmentation: FeatureAugmentation
+    batch: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.indices) // self.batch)
+
+    def epoch(self, number: int) -> Iterator[tuple[Floats, Floats]]:
+        """Every clip once, in an order and with copies that depend on seed and `number` alone.
+
+        Yields (batch, window_frames, n_mfcc) and one-hot or mixed labels (batch, classes).
+        """
+        rng = rng_for("epoch", self.seed, number)
+        order = rng.permutation(np.array(self.indices))
+        classes = np.array([LABELS.index(label) for label in self.data.labels])
+        for start in range(0, len(order), self.batch):
+            chosen = order[start : start + self.batch]
+            windows = np.stack([self._window(index, rng) for index in chosen])
+            targets = np.eye(len(LABELS), dtype=np.float32)[classes[chosen]]
+            yield augment(self.normalization.apply(windows), targets, self.augmentation, rng)
+
+    def _window(self, index: int, rng: np.random.Generator) -> Floats:
+        """A random window of a random copy, reaching up to 0.3 s beyond the clip's ends."""
+        frames = self.data.clip(index, int(rng.integers(self.data.lengths.shape[1])))
+        beyond = 30
+        start = int(rng.integers(-beyond, max(len(frames) - self.window_frames, 0) + beyond + 1))
+        if len(frames) < self.window_frames:
+            start = -int(rng.integers(0, self.window_frames - len(frames) + 1))
+        return cut(frames, start, self.window_frames, self.spec)
+
+
+def cut(frames: Floats, start: int, n: int, spec: FrontendSpec) -> Floats:
+    """Frames `start` to `start + n`, with silence where that lies outside the clip."""
+    before = max(0, -start)
+    inside = frames[max(0, start) : max(0, start + n)]
+    after = n - before - len(inside)
+    if not before and not after:
+        return inside
+    return np.concatenate([silence(before, spec), inside, silence(after, spec)])
+
+
+def centred(data: FeatureSet, indices: Sequence[int], window: int, spec: FrontendSpec) -> Floats:
+    """(clips, window, n_mfcc): the middle of each clean clip, for validation and calibration."""
+    return np.stack(
+        [
+            cut(clip, (len(clip) - window) // 2, window, spec)
+            for clip in (data.clip(index) for index in indices)
+        ]
+    )
+
+
+def _key(utterances: Sequence[Utterance], spec: FrontendSpec, how: Perturbation, seed: int) -> str:
+    parts = [CACHE_FORMAT, spec.to_json(), dataclasses.asdict(how), seed, corpus_hash(utterances)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _extract_all(
+    utterances: Sequence[Utterance],
+    spec: FrontendSpec,
+    how: Perturbation,
+    seed: int,
+    folder: Path,
+    jobs: int,
+) -> None:
+    """Write `frames.npy` and `index.json` into `folder`, which appears only when complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    try:
+        lengths = []
+        rows = 0
+        with (
+            _one_thread_each(),
+            (unfinished / "raw").open("wb") as raw,
+            # not forked: TensorFlow's threads do not survive a fork
+            ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
+        ):
+            work = pool.map(
+                _extract_one,
+                utterances,
+                *([value] * len(utterances) for value in (spec, how, seed)),
+                chunksize=8,
+            )
+            for copies in track(work, len(utterances), "features"):
+                lengths.append([len(frames) for frames in copies])
+                for frames in copies:
+                    raw.write(frames.tobytes())
+                    rows += len(frames)
+        _as_npy(unfinished / "raw", unfinished / "frames.npy", (rows, spec.n_mfcc))
+        (unfinished / "index.json").write_text(json.dumps({"lengths": lengths}))
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.exists():  # another process was faster: its cache is the same
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started in this context do their matrix products on one core each."""
+    name = "OPENBLAS_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _as_npy(raw: Path, npy: Path, shape: tuple[int, int]) -> None:
+    """Put a `.npy` header before raw float32 rows, without reading them all at once."""
+    with raw.open("rb") as source, npy.open("wb") as target:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(target, header)
+        shutil.copyfileobj(source, target, 1 << 22)
+    raw.unlink()
+
+
+def _extract_one(
+    utterance: Utterance, spec: FrontendSpec, how: Perturbation, seed: int
+) -> list[Floats]:
+    try:
+        samples = read_clip(utterance.path, spec.sample_rate_hz)
+        copies = [extract(samples, spec)]
+        for copy in range(how.copies):
+            rng = rng_for("copy", seed, utterance.clip_id, copy)
+            copies.append(extract(perturb(samples, spec.sample_rate_hz, how, rng), spec))
+    except EmopiError as error:
+        raise CorpusError(f"{error}. See: emopi dataset check DIR") from None
+    return copies

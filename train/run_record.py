@@ -1,0 +1,164 @@
+"""The run folder: what was trained, on what, how far it is. Every write is atomic."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from emopi.device.errors import RunError
+
+RECORD = "run.json"
+HISTORY = "history.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunRecord:
+    """`run.json`: enough to train the same model again."""
+
+    network: str
+    protocol: str
+    fold: str
+    validation_share: float
+    """Share of the training side held out for watching, 0 if none."""
+    recipe: dict[str, Any]
+    corpus: dict[str, Any]
+    """name, folder, sha256 over all, number of clips on each side."""
+    normalization: dict[str, Any]
+    command: str
+    commit: str | None
+    """Of emopi's own repository, "-dirty" if it had changes; none if installed without it."""
+    versions: dict[str, str]
+    hardware: str
+    epochs_done: int = 0
+    seconds: float = 0.0
+    """Training time up to now, over all resumptions."""
+    finished: bool = False
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        """Write `run.json` into `folder`."""
+        write_atomically(
+            folder / RECORD, json.dumps(dataclasses.asdict(self), indent=1).encode() + b"\n"
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """The record of a run folder; `RunError` if it is none, or of another format."""
+        path = folder / RECORD
+        if not path.is_file():
+            raise RunError(f"{folder} is not a run folder: it has no {RECORD}. See: emopi train")
+        try:
+            content = json.loads(path.read_text())
+            record = cls(**content)
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path} cannot be read ({error}); train anew") from None
+        if record.format != FORMAT:
+            raise RunError(f"{path} has format {record.format}; expected {FORMAT}: train anew")
+        return record
+
+    def must_match(self, other: RunRecord) -> None:
+        """Raise `RunError` with the first setting in which `other` would train another model."""
+        for name in ("network", "protocol", "fold", "validation_share", "recipe", "normalization"):
+            mine, others = (json.loads(json.dumps(getattr(r, name))) for r in (self, other))
+            if mine == others:
+                continue
+            if isinstance(mine, dict):
+                name = next(k for k in mine | others if mine.get(k) != others.get(k))
+                mine, others = mine.get(name), others.get(name)
+            raise RunError(
+                f"the run was started with {name} = {mine!r}, now it is {others!r}; "
+                "resume with the same settings, or train into another folder"
+            )
+        if self.corpus["sha256"] != other.corpus["sha256"]:
+            raise RunError("the corpus has changed since the run was started; train anew")
+
+
+@dataclasses.dataclass(slots=True)
+class History:
+    """`history.json`: one entry an epoch."""
+
+    epochs: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """Write `history.json` into `folder`."""
+        lines = ",\n ".join(json.dumps(epoch) for epoch in self.epochs)
+        write_atomically(folder / HISTORY, f"[\n {lines}\n]\n".encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> History:
+        """The history of a run folder, empty if it has none yet."""
+        path = folder / HISTORY
+        return cls(json.loads(path.read_text()) if path.is_file() else [])
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, or leave it as it was."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed version of Python and of each package that is there."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The commit of the repository that this code lies in, none outside emopi's own."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            [
+                "git",
+                "-C",
+                str(root),
+                "describe",
+                "--always",
+                "--dirty",
+                "--exclude=*",
+                "--abbrev=12",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def hardware() -> str:
+    """Processor and number of cores, for a person to read."""
+    name = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {os.cpu_count()} cores"
