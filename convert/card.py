@@ -19,6 +19,7 @@ def render_card(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
         f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} --out RUN"
     )
     score = f"emopi evaluate MODEL --corpus DIR --protocol {record.protocol}"
+    n_train = record.corpus["train"]
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"""# {record.network}: speech emotion recognition, eight acted emotions
 
@@ -31,7 +32,7 @@ Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of 
 
 ## How good it is
 
-{record.protocol}, {record.fold}: {int8.score.n} test clips, {record.corpus["train"]} training clips. \
+{record.protocol}, {record.fold}: {int8.score.n} test clips, {n_train} training clips. \
 Every figure is what the device pipeline (`emopi classify`) says of the test clips; the epoch is
 the last one, and nothing was chosen on test clips. One seed, so no spread: with
 {int8.score.n} clips the standard error of an accuracy is about \
@@ -64,7 +65,7 @@ Confusion matrix of the int8 model (row: the clip's label, column: the model's):
     {command}
     emopi convert RUN --out FOLDER
 
-{record.corpus["train"]} training clips of {Ravdess.source}; {record.recipe["epochs"]} epochs, \
+{n_train} training clips of {Ravdess.source}; {record.recipe["epochs"]} epochs, \
 {record.seconds / 60:.0f} minutes on {record.hardware}; commit {record.commit}; {versions}. \
 int8 ranges from {len(contract.calibration)} training clips, listed in the contract.
 

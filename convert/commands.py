@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,8 +34,10 @@ def convert(run: Path, out: Path, corpus: Path | None, as_json: bool) -> None:
     for package in ("tensorflow", "tf_keras"):
         if not find_spec(package):
             raise MissingExtraError("emopi convert", "train", package)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from emopi.convert.bundle import bundle
+    from emopi.train.quiet import import_tensorflow
+
+    import_tensorflow()
 
     for model in bundle(run, out, corpus, tell=lambda text: click.echo(text, err=True)):
         facts = {

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from emopi.device.contract import Precision
 from emopi.device.errors import ConversionError
 from emopi.device.frontend import Floats
+from emopi.train.quiet import quiet_stderr
 from emopi.train.topology import build, transfer_weights
 
 
@@ -40,7 +36,7 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
         batch=1,
     )
     transfer_weights(model, twin)
-    with _quiet() as said, warnings.catch_warnings():
+    with quiet_stderr() as said, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_keras_model(twin)
         if precision == "int8":
@@ -56,18 +52,3 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
                 f"{network} cannot be converted to {precision}: {error}\n{said.read_text()}"
             ) from error
     return flatbuffer
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[Path]:
-    """Send what C++ prints to stderr to a file, and yield its path."""
-    with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "stderr"
-        kept = os.dup(2)
-        with said.open("wb") as file:
-            os.dup2(file.fileno(), 2)
-        try:
-            yield said
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emopi.device.errors import EmopiError, ModelError
+from emopi.device.errors import EmopiError, MicrophoneError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from emopi.device.audio import AudioSource
@@ -74,8 +74,9 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
     "--source",
     default="mic",
     show_default=True,
-    metavar="mic|mic:NAME|FILE",
-    help="The default microphone, one by (part of its) name or index, or an audio file.",
+    metavar="mic|mic:NAME|FILE|auto",
+    help="The default microphone, one by (part of its) name or index, or an audio file; auto is "
+    "the microphone, or a bundled recording where there is none.",
 )
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a decision on stdout.")
@@ -125,12 +126,16 @@ def resolve_model(name: str) -> Path:
     """The path of a model given by path or by the name of a shipped one, such as "cnn-int8"."""
     if Path(name).is_file():
         return Path(name)
-    folder = Path(str(files("emopi.models")))
-    shipped = folder / f"{name}.tflite"
+    shipped = _shipped(f"{name}.tflite")
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(path.stem for path in folder.glob("*.tflite")))
+    names = ", ".join(sorted(path.stem for path in shipped.parent.glob("*.tflite")))
     raise ModelError(f"{name}: no such model file; expected a path, or one of: {names}")
+
+
+def _shipped(name: str) -> Path:
+    """Where a file of `models/` lies after any kind of installation."""
+    return Path(str(files("emopi.models"))) / name
 
 
 def _open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
@@ -138,6 +143,12 @@ def _open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
         from emopi.device.microphone import Microphone
 
         return Microphone(source.partition(":")[2] or None, rate_hz)
+    if source == "auto":
+        try:
+            return _open_source("mic", rate_hz, realtime=realtime)
+        except (MicrophoneError, MissingExtraError) as error:
+            click.echo(f"emopi: {error}\nemopi: so here is a bundled recording", err=True)
+        return _open_source(str(_shipped("example.wav")), rate_hz, realtime=realtime)
     from emopi.device.audio import FileSource
 
     opened = FileSource(source, rate_hz, realtime=realtime)

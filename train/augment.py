@@ -19,6 +19,8 @@ class Perturbation:
     """Augmented copies of a clip beside the clean one, 0 to 100."""
     speed: tuple[float, float] = (0.85, 1.15)
     """Playback speed; pitch and formants move with it."""
+    gain_db: tuple[float, float] = (-25.0, 10.0)
+    """Change of level: microphones differ by more than emotions do."""
     snr_db: tuple[float, float] = (5.0, 35.0)
     """Ratio of the clip's power to that of coloured noise added to it."""
     colour: tuple[float, float] = (0.0, 2.0)
@@ -34,11 +36,12 @@ def rng_for(*parts: object) -> np.random.Generator:
 
 
 def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Generator) -> Floats:
-    """A copy of a clip at another speed, perhaps with noise: (n / speed,) float32."""
+    """A copy of a clip at another speed and level, perhaps with noise: (n / speed,) float32."""
     import soxr
 
     speed = rng.uniform(*how.speed)
     changed: Floats = soxr.resample(samples, rate_hz * speed, rate_hz, quality="HQ")
+    changed *= np.float32(10 ** (rng.uniform(*how.gain_db) / 20))
     if rng.random() < how.noisy:
         noise = coloured_noise(len(changed), rng.uniform(*how.colour), rng)
         power = float(np.mean(np.square(changed, dtype=np.float64)))

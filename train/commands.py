@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -178,8 +177,9 @@ def _need_tensorflow(what: str, jobs: int | None) -> None:
 
     if not find_spec("tensorflow"):
         raise MissingExtraError(what, "train", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    from emopi.train.quiet import import_tensorflow
+
+    import_tensorflow()
     if jobs:
         import tensorflow as tf
 

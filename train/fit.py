@@ -46,7 +46,7 @@ class Recipe:
     augmentation: FeatureAugmentation = dataclasses.field(default_factory=FeatureAugmentation)
 
 
-EPOCHS = {"cnn": 240, "lstm": 240}
+EPOCHS = {"cnn": 300, "lstm": 300}
 
 
 def default_recipe(network: str, *, epochs: int | None, batch: int, seed: int) -> Recipe:

@@ -1,0 +1,196 @@
+"""The pipeline: the same decisions however the audio is cut, whoever asks."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import MODELS, RAVDESS_16K, RAVDESS_48K, SHIPPED, needs_16k, needs_48k, speech
+
+from emopi.device.audio import ArraySource, AudioBlock, FileSource
+from emopi.device.classifier import Classifier
+from emopi.device.decision import NO_SPEECH, Decision
+from emopi.device.errors import AudioError, SpecError
+from emopi.device.frontend import extract
+from emopi.device.normalization import fit_window
+from emopi.device.pipeline import Pipeline, classify, decisions
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier(MODELS / "cnn-int8.tflite")
+
+
+def hear(classifier: Classifier, samples: np.ndarray, block_samples: int = 1600,
+         **options: float) -> list[Decision]:  # fmt: skip
+    source = ArraySource(samples, RATE_HZ, block_samples=block_samples)
+    return list(decisions(source, Pipeline(classifier, **options)))
+
+
+def assert_same(found: list[Decision], expected: list[Decision], tolerance: float) -> None:
+    assert [d.time_s for d in found] == [d.time_s for d in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.level_dbfs == pytest.approx(other.level_dbfs, abs=1e-3)
+        np.testing.assert_allclose(
+            list(one.probabilities.values()), list(other.probabilities.values()), atol=tolerance
+        )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 90_000), max_size=10))
+def test_decisions_do_not_depend_on_the_blocks(classifier: Classifier, cuts: list[int]) -> None:
+    samples = speech(5.6)
+    pipeline = Pipeline(classifier)
+    pieces = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
+    found = [d for piece in pieces for d in pipeline.push(AudioBlock(piece))]
+    # int8 inputs may round the other way where a product of matrices of another size did
+    assert_same(found, hear(classifier, samples), tolerance=0.05)
+
+
+def test_decision_times() -> None:
+    found = hear(Classifier(MODELS / "cnn-int8.tflite"), speech(6.0), hop_s=0.75)
+    assert [d.time_s for d in found] == pytest.approx([3.015, 3.765, 4.515, 5.265])
+    assert all(d.confidence == max(d.probabilities.values()) for d in found)
+    assert all(sum(d.probabilities.values()) == pytest.approx(1, abs=1e-5) for d in found)
+    assert all(d.latency_ms > 0 and d.overflows == 0 for d in found)
+
+
+def test_one_window_is_what_the_classifier_says(classifier: Classifier) -> None:
+    samples = speech(3.1)
+    (decision,) = hear(classifier, samples)
+    frames = extract(samples, classifier.contract.frontend)[:300]
+    np.testing.assert_allclose(
+        list(decision.probabilities.values()), classifier.probabilities(frames), atol=0.03
+    )
+
+
+def test_short_clip_is_padded(classifier: Classifier) -> None:
+    samples = speech(1.0)
+    (decision,) = hear(classifier, samples)
+    spec = classifier.contract.frontend
+    padded = fit_window(extract(samples, spec), 300, spec)
+    np.testing.assert_allclose(
+        list(decision.probabilities.values()), classifier.probabilities(padded), atol=0.03
+    )
+    assert decision.time_s == 1.0
+
+
+@pytest.mark.parametrize("n", [0, 1, 399])
+def test_too_short_is_an_error(classifier: Classifier, n: int) -> None:
+    with pytest.raises(AudioError, match=f"ended after {n} samples; expected at least 400"):
+        classify(ArraySource(np.zeros(n, np.float32), RATE_HZ), classifier)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3.0, 3.016, 4.5, 5.9])
+def test_classify_is_the_last_decision_of_listen(classifier: Classifier, seconds: float) -> None:
+    samples = speech(seconds)
+    whole = classify(ArraySource(samples, RATE_HZ), classifier)
+    assert_same([whole], hear(classifier, samples)[-1:], tolerance=1e-6)
+
+
+def test_gain_changes_level_not_label(classifier: Classifier) -> None:
+    samples = speech(4.0)
+    loud = classify(ArraySource(samples, RATE_HZ), classifier)
+    quiet = classify(ArraySource(samples * np.float32(0.1), RATE_HZ), classifier)
+    assert quiet.level_dbfs == pytest.approx(loud.level_dbfs - 20, abs=0.01)
+    assert quiet.label == loud.label
+    for label, probability in loud.probabilities.items():
+        assert quiet.probabilities[label] == pytest.approx(probability, abs=0.05)
+
+
+@pytest.mark.parametrize("dc", [0.0, 0.3])
+def test_silence_is_no_speech(classifier: Classifier, dc: float) -> None:
+    found = hear(classifier, np.full(5 * RATE_HZ, dc, np.float32))
+    assert {d.label for d in found} == {NO_SPEECH}
+    assert {d.confidence for d in found} == {0.0}
+    assert set(found[0].probabilities.values()) == {0.0}
+    assert list(found[0].probabilities) == list(classifier.contract.labels)
+
+
+def test_gate_opens_and_closes(classifier: Classifier) -> None:
+    quiet = np.zeros(5 * RATE_HZ, np.float32)
+    found = hear(classifier, np.concatenate([quiet, speech(2.0), quiet]))
+    silent = [d.time_s for d in found if d.label == NO_SPEECH]
+    spoken = [d.time_s for d in found if d.label != NO_SPEECH]
+    assert max(t for t in silent if t < 6) < 5.6
+    assert 5 < min(spoken) < 5.6
+    assert 7 + 3 - 0.6 < max(spoken) < 7 + 3 + 1  # the window holds it for its length
+
+
+def test_level_is_of_the_newest_hop(classifier: Classifier) -> None:
+    t = np.arange(4 * RATE_HZ) / RATE_HZ
+    tone = np.sin(2 * np.pi * 440 * t) * np.where(t < 3.0, 0.5, 0.05)
+    found = hear(classifier, tone.astype(np.float32))
+    assert found[0].level_dbfs == pytest.approx(20 * math.log10(0.5 / 2**0.5), abs=0.3)
+    assert found[1].level_dbfs == pytest.approx(20 * math.log10(0.05 / 2**0.5), abs=0.5)
+
+
+def test_overflows_are_added_up(classifier: Classifier) -> None:
+    pipeline = Pipeline(classifier)
+    lost = [0, 2, 0, 3]
+    blocks = [AudioBlock(speech(1.1), overflows) for overflows in lost]
+    found = [d for block in blocks for d in pipeline.push(block)]
+    assert [d.overflows for d in found] == [2, 5, 5]
+
+
+def test_reset_is_a_new_beginning(classifier: Classifier) -> None:
+    pipeline = Pipeline(classifier)
+    samples = speech(4.0)
+    first = list(pipeline.push(AudioBlock(samples, 1)))
+    pipeline.reset()
+    assert_same(list(pipeline.push(AudioBlock(samples))), first, tolerance=0)
+
+
+def test_source_is_closed_after_an_error(classifier: Classifier, tmp_path: Path) -> None:
+    samples = speech(4.0)
+    samples[-5] = np.inf
+    sf.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    source = FileSource(tmp_path / "a.wav", RATE_HZ)
+    with pytest.raises(AudioError, match=r"after 3\.90 s: 1 of \d+ samples are not finite"):
+        list(decisions(source, Pipeline(classifier)))
+    assert source._file.closed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hop_s": 0.01}, "hop_s is 0.01; expected 0.05 to 60"),
+        ({"memory_s": 0.0}, "memory_s is 0.0; expected a positive"),
+        ({"gate_dbfs": 3.0}, "gate_dbfs is 3.0; expected -200 to 0"),
+    ],
+)
+def test_refuses(classifier: Classifier, options: dict[str, float], message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        Pipeline(classifier, **options)
+    assert message in str(error.value)
+
+
+@needs_48k
+@needs_16k
+@pytest.mark.parametrize("name", SHIPPED)
+def test_original_and_16k_version_agree(name: str) -> None:
+    classifier = Classifier(MODELS / f"{name}.tflite")
+    changes = []
+    for original in sorted(RAVDESS_48K.rglob("*.wav")):
+        prepared = RAVDESS_16K / original.relative_to(RAVDESS_48K)
+        one = classify(FileSource(original, RATE_HZ), classifier)
+        other = classify(FileSource(prepared, RATE_HZ), classifier)
+        assert one.label == other.label
+        changes += [abs(one.probabilities[k] - other.probabilities[k]) for k in one.probabilities]
+    assert len(changes) == 63 * 8
+    assert max(changes) < 0.05
+
+
+@needs_16k
+def test_no_real_clip_is_taken_for_silence(classifier: Classifier) -> None:
+    clips = sorted(RAVDESS_16K.rglob("03-01-02-01-*.wav"))[::4]  # calm: the quietest
+    assert len(clips) == 24
+    for clip in clips:
+        assert classify(FileSource(clip, RATE_HZ), classifier).label != NO_SPEECH
