@@ -21,6 +21,7 @@ from emopi.device.contract import Contract, Precision, attach
 from emopi.device.errors import RunError
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.normalization import Normalization
+from emopi.train.backend import load_model
 from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
 from emopi.train.dataset import cut
 from emopi.train.evaluate import Evaluation, evaluate
@@ -74,7 +75,7 @@ def bundle(
     clips = choose_clips(training_side(utterances, record))
     spec = FrontendSpec.from_json(record.recipe["frontend"])
     windows = _windows(clips, spec, record.recipe["window_frames"])
-    model = _load(run / MODEL)
+    model = load_model(run / MODEL)
     bundled = []
     for precision in get_args(Precision):
         tell(f"{record.network} {precision}: convert, check, score")
@@ -144,9 +145,3 @@ def _windows(clips: tuple[Utterance, ...], spec: FrontendSpec, n_frames: int) ->
         frames = extract(read_clip(clip.path, spec.sample_rate_hz), spec)
         middles.append(cut(frames, (len(frames) - n_frames) // 2, n_frames, spec))
     return np.stack(middles)
-
-
-def _load(path: Path) -> Any:
-    import keras
-
-    return keras.models.load_model(path, compile=False)

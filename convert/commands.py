@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
-
-from emopi.device.errors import MissingExtraError
 
 
 @click.command()
@@ -31,13 +28,10 @@ def convert(run: Path, out: Path, corpus: Path | None, as_json: bool) -> None:
     Calibrates on training clips, reads the operators back, compares with Keras, scores the test
     clips through the device pipeline; writes only if all of that is well.
     """
-    for package in ("tensorflow", "tf_keras"):
-        if not find_spec(package):
-            raise MissingExtraError("emopi convert", "train", package)
     from emopi.convert.bundle import bundle
-    from emopi.train.quiet import import_tensorflow
+    from emopi.train.backend import import_tensorflow
 
-    import_tensorflow()
+    import_tensorflow("emopi convert")
 
     for model in bundle(run, out, corpus, tell=lambda text: click.echo(text, err=True)):
         facts = {

@@ -8,7 +8,7 @@ from typing import Any
 from emopi.device.contract import Precision
 from emopi.device.errors import ConversionError
 from emopi.device.frontend import Floats
-from emopi.train.quiet import quiet_stderr
+from emopi.device.quiet import quiet_stderr
 from emopi.train.topology import build, transfer_weights
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emopi.device.contract import Contract, read
 from emopi.device.errors import ModelError
 from emopi.device.frontend import Floats
+from emopi.device.quiet import quiet_stderr
 
 
 class Classifier:
@@ -25,8 +26,9 @@ class Classifier:
         flatbuffer, self.contract = read(path)
         self.runtime, interpreter_class = find_interpreter()
         try:
-            self._interpreter = interpreter_class(model_content=flatbuffer, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():  # XNNPACK announces itself
+                self._interpreter = interpreter_class(model_content=flatbuffer, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{path} cannot be loaded by {self.runtime}: {error}") from None
         self._input = self._interpreter.get_input_details()[0]

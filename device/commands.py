@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from importlib.resources import files
@@ -115,7 +116,7 @@ def listen(
     rate_hz = classifier.contract.frontend.sample_rate_hz
     opened = _open_source(source, rate_hz, realtime=not fast)
     try:
-        with _sink(as_json, opened.name) as sink:
+        with contextlib.closing(opened), _sink(as_json, opened.name) as sink:
             for decision in decisions(opened, pipeline):
                 sink.show(decision)
     except KeyboardInterrupt:

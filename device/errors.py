@@ -23,7 +23,7 @@ class AudioFileError(AudioError, OSError):
 
 
 class MicrophoneError(EmopiError, OSError):
-    """No microphone, or one that cannot be opened as asked."""
+    """No microphone, one that cannot be opened, or one that has stopped delivering."""
 
 
 class ModelError(EmopiError, ValueError):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from emopi.device.commands import resolve_model
-from emopi.device.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from emopi.train.evaluate import Evaluation
@@ -72,7 +71,9 @@ def train(
     The test clips are never looked at, and the model is that of the last epoch. Progress is on
     stderr; the run folder keeps the Keras model, its history and run.json.
     """
-    _need_tensorflow("emopi train", jobs)
+    from emopi.train.backend import import_tensorflow
+
+    import_tensorflow("emopi train", jobs)
     from emopi.train.dataset import default_cache
     from emopi.train.fit import default_recipe, fit
     from emopi.train.progress import TrainingProgress
@@ -169,22 +170,6 @@ def check(folder: Path, as_json: bool) -> None:
     click.echo(json.dumps(result.to_json()) if as_json else render(result))
     if not result.usable:
         sys.exit(1)
-
-
-def _need_tensorflow(what: str, jobs: int | None) -> None:
-    """Configure TensorFlow before its first use; `MissingExtraError` without it."""
-    from importlib.util import find_spec
-
-    if not find_spec("tensorflow"):
-        raise MissingExtraError(what, "train", "tensorflow")
-    from emopi.train.quiet import import_tensorflow
-
-    import_tensorflow()
-    if jobs:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(jobs)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _print_evaluation(result: Evaluation) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from emopi.device.errors import CorpusError
 
@@ -56,6 +57,9 @@ class Ravdess:
     licence = "CC BY-NC-SA 4.0"
     source = "S. R. Livingstone, F. A. Russo (2018), Zenodo, doi:10.5281/zenodo.1188976"
 
+    identical: ClassVar[dict[str, str]] = {"03-01-03-01-02-02-07": "03-01-03-01-02-01-07"}
+    """Recordings published under two names: a clip and its twin."""
+
     @staticmethod
     def published() -> list[str]:
         """The 1440 clip ids: neutral (01) has no strong intensity (02)."""
@@ -77,7 +81,7 @@ class Ravdess:
         found: dict[str, list[Path]] = defaultdict(list)
         foreign = []
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in SUFFIXES or path.name.startswith("._"):
+            if path.suffix.lower() not in SUFFIXES or path.name.startswith("._") or path.is_dir():
                 continue
             if path.stem in published:
                 found[path.stem].append(path)

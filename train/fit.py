@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from emopi.device.errors import RunError
 from emopi.device.frontend import Floats, FrontendSpec
-from emopi.train.augment import FeatureAugmentation, Perturbation
+from emopi.train.augment import FeatureAugmentation, Perturbation, rng_for
+from emopi.train.backend import load_model
 from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
 from emopi.train.dataset import WindowSampler, centred, features, statistics
 from emopi.train.run_record import History, RunRecord, commit, hardware, versions
@@ -174,7 +175,7 @@ class _Training:
         self.validation = validation
         self.out = out
         self.watch = watch
-        self.model = self._model()
+        self.model = self._resumed_model()
         # the checkpoint and the history are two files: the model's own step count decides
         self.done = int(self.model.optimizer.iterations) // sampler.steps
         self.history = History(History.read(out).epochs[: self.done])
@@ -208,6 +209,7 @@ class _Training:
 
     def _epoch(self) -> None:
         started = time.monotonic()
+        self._reseed()
         totals = {"loss": 0.0, "accuracy": 0.0}
         for windows, labels in self.sampler.epoch(self.done):
             result = self.model.train_on_batch(windows, labels, return_dict=True)
@@ -233,11 +235,29 @@ class _Training:
         )
         self.record.write(self.out)
 
-    def _model(self) -> Any:
+    def _reseed(self) -> None:
+        """Let dropout depend on seed and epoch alone; Keras does not save where it stands."""
+        for index, layer in enumerate(self.model.layers):
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                rng = rng_for("dropout", self.recipe.seed, self.done, index)
+                generator.state.assign(rng.integers(1 << 31, size=2).astype(np.uint32))
+
+    def _resumed_model(self) -> Any:
+        """The model as it is at the start, or as it was at the checkpoint if there is one."""
+        model = self._new_model()
+        if (self.out / CHECKPOINT).exists():
+            saved = load_model(self.out / CHECKPOINT)
+            model.set_weights(saved.get_weights())
+            model.optimizer.build(model.trainable_variables)
+            variables = zip(model.optimizer.variables, saved.optimizer.variables, strict=True)
+            for variable, value in variables:
+                variable.assign(value)
+        return model
+
+    def _new_model(self) -> Any:
         import keras
 
-        if (self.out / CHECKPOINT).exists():
-            return keras.models.load_model(self.out / CHECKPOINT)
         recipe = self.recipe
         keras.utils.set_random_seed(recipe.seed)
         model = build(
@@ -248,12 +268,13 @@ class _Training:
             n_labels=len(LABELS),
         )
         steps = recipe.epochs * self.sampler.steps
+        warm_up = max(1, steps // 20)
         optimizer = keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(
                 0.0,
-                steps - steps // 20,
+                steps - warm_up,
                 warmup_target=recipe.learning_rate,
-                warmup_steps=steps // 20,
+                warmup_steps=warm_up,
             ),
             weight_decay=recipe.weight_decay,
             clipnorm=1.0,

@@ -18,9 +18,6 @@ from typing import Any
 from emopi.device.errors import CorpusError, SpecError
 from emopi.train.corpora import Ravdess, Utterance
 
-IDENTICAL = {"03-01-03-01-02-02-07": "03-01-03-01-02-01-07"}
-"""Recordings published twice under two names (clip: its twin), never on two sides of a split."""
-
 UPM_5_TEST = ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24),
               (1, 4, 9, 22))  # fmt: skip
 UPM_5_VALIDATION = ((3, 6), (10, 11), (8, 17), (1, 14), (2, 5))
@@ -183,7 +180,7 @@ def _shuffled(clip_ids: Sequence[str], salt: str) -> list[list[str]]:
     """The ids in an order that no library's version changes, each with its twin if it has one."""
     groups = defaultdict(list)
     for clip_id in sorted(clip_ids):
-        groups[IDENTICAL.get(clip_id, clip_id)].append(clip_id)
+        groups[Ravdess.identical.get(clip_id, clip_id)].append(clip_id)
     return sorted(groups.values(), key=lambda g: hashlib.sha256(f"{salt} {g[0]}".encode()).digest())
 
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from emopi.device.decision import NO_SPEECH, Decision
+from emopi.device.sinks import Sink
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -25,22 +26,11 @@ QUIETEST_DBFS = -80.0
 """Left end of the level meter; its right end is 0."""
 
 
-class Lines:
+class Lines(Sink):
     """One line of text a decision, for pipes, logs and where rich is not installed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing is held back, so nothing is left to write."""
 
     def show(self, decision: Decision) -> None:
         """Write the decision's line."""
@@ -52,7 +42,7 @@ class Lines:
         self._stream.flush()
 
 
-class LiveView:
+class LiveView(Sink):
     """Label, a bar an emotion, level and latency, redrawn in place."""
 
     def __init__(self, console: Console, source: str) -> None:

@@ -93,7 +93,7 @@ def test_unzip_shows_the_contract(tmp_path: Path) -> None:
         ({"scores": [3]}, "malformed"),
         (
             {"normalization": Normalization((0.0,), (1.0,), 5.0).to_json()},
-            "has 1 coefficients, the",
+            "has 1 coefficients",
         ),
         ({}, "is damaged: its SHA-256 is not the one in its contract"),
     ],

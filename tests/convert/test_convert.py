@@ -1,0 +1,221 @@
+"""From corpus to model files by the command line, on synthesized clips, for both networks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import RAVDESS_16K, run_emopi
+
+from emopi.convert.calibration import choose_clips
+from emopi.convert.operators import check_operators, operators
+from emopi.device.classifier import Classifier
+from emopi.device.contract import read
+from emopi.device.errors import ConversionError
+from emopi.train.corpora import LABELS, Ravdess
+from emopi.train.splits import load_protocol, split
+
+pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
+
+NETWORKS = ("cnn", "lstm")
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a briefly trained run of each network."""
+    folder = tmp_path_factory.mktemp("runs")
+    for network in NETWORKS:
+        done = run_emopi(
+            "train", network, "--corpus", tiny_corpus, "--out", folder / network,
+            "--epochs", 2, "--cache", folder / "cache",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "epoch 2/2  loss" in done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(runs: Path) -> Path:
+    """A folder with the converted models."""
+    for network in NETWORKS:
+        done = run_emopi("convert", runs / network, "--out", runs / "models", "--json")
+        assert done.returncode == 0, done.stderr
+        facts = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [Path(f["model"]).name for f in facts] == [
+            f"{network}-float32.tflite",
+            f"{network}-int8.tflite",
+        ]
+        assert all(f["n"] == 288 for f in facts)
+        assert facts[0]["keras_agreement"] == 1.0
+    return runs / "models"
+
+
+def test_files(models: Path) -> None:
+    assert sorted(p.name for p in models.iterdir()) == [
+        "cnn-float32.tflite", "cnn-int8.tflite", "cnn.md",
+        "lstm-float32.tflite", "lstm-int8.tflite", "lstm.md",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_int8_has_no_float_operator(models: Path, network: str) -> None:
+    flatbuffer, contract = read(models / f"{network}-int8.tflite")
+    assert contract.precision == "int8"
+    for operator in operators(flatbuffer):
+        assert not any(kind.startswith("FLOAT") for kind in operator.types)
+    names = [operator.name for operator in operators(flatbuffer)]
+    assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if network == "lstm" else 0)
+    assert "WHILE" not in names
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_wrong_operators_are_refused(models: Path, network: str) -> None:
+    flatbuffer, _ = read(models / f"{network}-float32.tflite")
+    check_operators(flatbuffer, network, "float32")
+    with pytest.raises(ConversionError, match=r"int8 has a .* on FLOAT32 tensors; expected none"):
+        check_operators(flatbuffer, network, "int8")
+    cnn, _ = read(models / "cnn-int8.tflite")
+    with pytest.raises(ConversionError, match="lstm int8 has no fused LSTM"):
+        check_operators(cnn, "lstm", "int8")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_keras_float_and_int8_agree_on_synthesized_clips(
+    models: Path, runs: Path, tiny_corpus: Path, network: str
+) -> None:
+    """Stated tolerance of the probabilities: 1e-4 for float32, 0.1 for int8."""
+    code = """
+import sys, numpy as np
+from emopi.train.backend import load_model
+model = load_model(sys.argv[1])
+windows = np.load(sys.argv[2])
+np.save(sys.argv[3], model.predict(windows, verbose=0))
+"""
+    float32 = Classifier(models / f"{network}-float32.tflite")
+    int8 = Classifier(models / f"{network}-int8.tflite")
+    contract = float32.contract
+    from emopi.convert.bundle import _windows
+    from emopi.device.classifier import softmax
+
+    clips = Ravdess.read(tiny_corpus)[::45]
+    windows = _windows(clips, contract.frontend, contract.window_frames)
+    np.save(runs / "windows.npy", contract.normalization.apply(windows))
+    subprocess.run(
+        [sys.executable, "-c", code, runs / network / "model.keras", runs / "windows.npy",
+         runs / "logits.npy"], check=True, capture_output=True,
+    )  # fmt: skip
+    expected = softmax(np.load(runs / "logits.npy"))
+    assert expected.std(axis=0).max() > 1e-3  # the clips are told apart
+    for classifier, tolerance in ((float32, 1e-4), (int8, 0.1)):
+        found = np.stack([classifier.probabilities(window) for window in windows])
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_contract_and_card(models: Path, network: str) -> None:
+    contracts = [read(models / f"{network}-{p}.tflite")[1] for p in ("float32", "int8")]
+    for contract in contracts:
+        assert contract.labels == LABELS
+        assert contract.training["fold"] == "seed0"
+        assert contract.scores[0].n == 288
+        assert "folder" not in json.dumps(contract.to_json())  # no path of the training machine
+    assert contracts[0].calibration == ()
+    assert len(contracts[1].calibration) == 192
+    assert not set(contracts[1].calibration) & load_protocol("paper-80-20").fold("seed0").test
+    card = (models / f"{network}.md").read_text()
+    assert f"| {network}-int8 | {contracts[1].scores[0].accuracy:.1%} |" in card
+    for text in ("CC BY-NC-SA", "EU AI Act", "Confusion matrix", "same 24 actors"):
+        assert text in card
+
+
+@pytest.mark.parametrize("name", ["cnn-int8", "lstm-float32"])
+def test_evaluate_prints_what_the_contract_says(
+    models: Path, tiny_corpus: Path, tmp_path: Path, name: str
+) -> None:
+    done = run_emopi(
+        "evaluate", models / f"{name}.tflite", "--corpus", tiny_corpus, "--json",
+        "--protocol", "paper-80-20", "--clips", tmp_path / "clips.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    _, contract = read(models / f"{name}.tflite")
+    assert result["accuracy"] == contract.scores[0].accuracy
+    assert result["uar"] == contract.scores[0].uar
+    assert result["n"] == sum(map(sum, result["confusion"])) == 288
+    assert result["network"] == contract.network
+    rows = [line.split(",") for line in (tmp_path / "clips.csv").read_text().splitlines()]
+    assert len(rows) == 289
+    right = sum(row[1] == row[2] for row in rows[1:])
+    assert right / 288 == pytest.approx(result["accuracy"])
+    recalls = [
+        np.mean([row[2] == label for row in rows[1:] if row[1] == label]) for label in LABELS
+    ]
+    assert np.mean(recalls) == pytest.approx(result["uar"])
+
+
+def test_evaluate_refuses_clips_of_the_training(models: Path, tiny_corpus: Path) -> None:
+    model = models / "cnn-int8.tflite"
+    done = run_emopi("evaluate", model, "--corpus", tiny_corpus, "--protocol", "upm-5")
+    assert done.returncode == 1
+    assert "test clips of upm-5 fold1, so a figure on them would say nothing" in done.stderr
+    allowed = run_emopi("evaluate", model, "--corpus", tiny_corpus, "--protocol", "upm-5",
+                        "--allow-seen")  # fmt: skip
+    assert allowed.returncode == 0
+    assert "300 test clips" in allowed.stdout
+
+
+def test_convert_refuses_an_unfinished_run(runs: Path, tmp_path: Path) -> None:
+    record = json.loads((runs / "cnn" / "run.json").read_text())
+    unfinished = tmp_path / "run"
+    unfinished.mkdir()
+    (unfinished / "run.json").write_text(json.dumps(record | {"finished": False}))
+    done = run_emopi("convert", unfinished, "--out", tmp_path / "models")
+    assert done.returncode == 1
+    assert "is not finished: 2 of 2 epochs" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+def test_convert_refuses_another_corpus(runs: Path, tmp_path: Path, tiny_corpus: Path) -> None:
+    other = tmp_path / "corpus"
+    other.mkdir()
+    for clip in tiny_corpus.rglob("*.wav"):
+        (other / clip.name).symlink_to(clip)
+    changed = other / "03-01-01-01-01-01-01.wav"
+    content = changed.read_bytes()
+    changed.unlink()
+    changed.write_bytes(content[:-2] + b"\x00\x01")
+    done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "models", "--corpus", other)
+    assert done.returncode == 1
+    assert "its SHA-256 differs" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_model_that_differs_from_keras_is_refused(runs: Path) -> None:
+    from emopi.convert.parity import compare_with_keras
+
+    class Other:
+        def predict(self, windows: np.ndarray, **_options: object) -> np.ndarray:
+            return np.eye(8, dtype=np.float32)[np.zeros(len(windows), int)] * 9
+
+    classifier = Classifier(runs / "models" / "cnn-int8.tflite")
+    windows = np.random.default_rng(0).normal(0, 20, (4, 300, 40)).astype(np.float32)
+    with pytest.raises(ConversionError, match=r"cnn int8 is not what Keras computes: .* Nothing"):
+        compare_with_keras(Other(), classifier, windows)
+
+
+def test_calibration_clips_are_balanced() -> None:
+    if not RAVDESS_16K.is_dir():
+        pytest.skip("RAVDESS at 16 kHz is not beside the checkout (../shared)")
+    side = split(Ravdess.read(RAVDESS_16K), load_protocol("paper-80-20").fold("seed0")).train
+    chosen = choose_clips(side)
+    assert chosen == choose_clips(side[::-1])
+    assert len(set(chosen)) == 192
+    for attribute, expected in (("label", 24), ("speaker", 8)):
+        counts = [getattr(u, attribute) for u in chosen]
+        sizes = {value: counts.count(value) for value in set(counts)}
+        assert max(sizes.values()) - min(sizes.values()) <= (0 if attribute == "label" else 2)
+        assert sum(sizes.values()) / len(sizes) == expected

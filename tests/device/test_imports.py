@@ -1,0 +1,98 @@
+"""What the device may import: nothing of training, nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "tf_keras", "scipy", "librosa", "matplotlib", "pandas", "sklearn")
+MAY_IMPORT = {
+    "device": {"device"},
+    "train": {"device", "train"},
+    "convert": {"device", "train", "convert"},
+}
+
+
+def sources(package: str) -> list[Path]:
+    found = sorted(Path(str(files(f"emopi.{package}"))).rglob("*.py"))
+    assert found
+    return found
+
+
+def emopi_imports(path: Path) -> set[str]:
+    """The packages of emopi that a file imports, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names.append(node.module or "")
+    return {name.split(".")[1] for name in names if name.startswith("emopi.")}
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_dependency_rule(package: str) -> None:
+    for path in sources(package):
+        assert emopi_imports(path) <= MAY_IMPORT[package], path
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+BLOCK_HEAVY = f"""
+import sys
+for name in {HEAVY!r}:
+    sys.modules[name] = None  # importing it raises ImportError
+"""
+
+
+def test_device_works_without_heavy_packages() -> None:
+    root = Path(str(files("emopi.device")))
+    names = [path.relative_to(root).with_suffix("") for path in sources("device")]
+    modules = [".".join(("emopi.device", *name.parts)) for name in names]
+    assert "emopi.device.sinks.jsonlines" in modules
+    imports = "\n".join(f"import {name}" for name in modules)
+    done = run(f"{BLOCK_HEAVY}\n{imports}\nimport emopi.train.evaluate\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_whole_command_line_works_without_heavy_packages(tmp_path: Path) -> None:
+    code = (
+        BLOCK_HEAVY
+        + f"""
+import numpy, soundfile
+soundfile.write({str(tmp_path / "a.wav")!r}, 0.1 * numpy.sin(numpy.arange(64000) / 9), 16000)
+from emopi.device.cli import main
+sys.argv = ["emopi", "classify", "--json", {str(tmp_path / "a.wav")!r}]
+main()
+"""
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert '"probabilities"' in done.stdout
+
+
+def test_help_imports_neither_numpy_nor_an_interpreter() -> None:
+    code = """
+import sys
+from emopi.device.cli import main
+sys.argv = ["emopi", "--help"]
+try:
+    main()
+finally:
+    heavy = {"numpy", "ai_edge_litert", "tflite_runtime", "soundfile", "rich"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    for command in ("classify", "listen", "dataset", "train", "evaluate", "convert"):
+        assert command in done.stdout

@@ -1,0 +1,94 @@
+"""Augmentation: bounded, repeatable, and it keeps what it must keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import speech
+
+from emopi.train.augment import (
+    FeatureAugmentation,
+    Perturbation,
+    augment,
+    coloured_noise,
+    perturb,
+    rng_for,
+)
+
+STILL = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0)
+NOTHING = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.0)
+
+
+def test_generator_depends_on_its_parts_alone() -> None:
+    assert rng_for("a", 1).random() == rng_for("a", 1).random()
+    assert rng_for("a", 1).random() != rng_for("a", 2).random()
+
+
+def test_nothing_to_change_changes_nothing() -> None:
+    samples = speech(1.0)
+    np.testing.assert_allclose(perturb(samples, 16_000, STILL, rng_for(0)), samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("speed", [0.85, 1.15])
+def test_speed_changes_length_and_pitch(speed: float) -> None:
+    how = Perturbation(speed=(speed, speed), gain_db=(0.0, 0.0), noisy=0.0)
+    tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000).astype(np.float32)
+    changed = perturb(tone, 16_000, how, rng_for(0))
+    assert abs(len(changed) - 16_000 / speed) <= 1
+    peak_hz = np.argmax(np.abs(np.fft.rfft(changed))) * 16_000 / len(changed)
+    assert peak_hz == pytest.approx(1000 * speed, abs=2)
+
+
+def test_gain_and_noise_have_the_stated_size() -> None:
+    how = Perturbation(speed=(1.0, 1.0), gain_db=(-20.0, -20.0), noisy=0.0)
+    samples = speech(1.0)
+    quiet = perturb(samples, 16_000, how, rng_for(0))
+    np.testing.assert_allclose(quiet, samples / 10, atol=1e-6)
+    noisy = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), snr_db=(10.0, 10.0), noisy=1.0)
+    noise = perturb(samples, 16_000, noisy, rng_for(0)) - samples
+    assert 10 * np.log10(np.var(samples) / np.mean(noise**2)) == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.parametrize(("colour", "slope_db"), [(0.0, 0.0), (1.0, 3.0), (2.0, 6.0)])
+def test_noise_has_its_colour(colour: float, slope_db: float) -> None:
+    noise = coloured_noise(1 << 16, colour, rng_for(0))
+    assert np.mean(noise**2) == pytest.approx(1, abs=0.02)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    octaves = [10 * np.log10(power[1 << k : 2 << k].mean()) for k in range(8, 14)]
+    assert -np.polyfit(range(6), octaves, 1)[0] == pytest.approx(slope_db, abs=0.5)
+
+
+def test_feature_augmentation_can_be_off() -> None:
+    windows = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    labels = np.eye(2, dtype=np.float32)
+    changed, same = augment(windows, labels, NOTHING, rng_for(0))
+    np.testing.assert_array_equal(changed, windows)
+    np.testing.assert_array_equal(same, labels)
+
+
+def test_time_masks_set_whole_frames_to_the_mean() -> None:
+    how = FeatureAugmentation(time_masks=2, longest_mask=30, channel=0.0, mixup=0.0)
+    changed, _ = augment(np.ones((200, 300, 4), np.float32), np.ones((200, 8)), how, rng_for(0))
+    masked = (changed == 0).all(axis=2)
+    assert ((changed == 0).any(axis=2) == masked).all()
+    assert 0 < masked.sum(axis=1).max() <= 60
+    assert masked.sum(axis=1).min() < 20
+
+
+def test_channel_is_constant_over_time() -> None:
+    how = FeatureAugmentation(time_masks=0, channel=0.5, mixup=0.0)
+    windows = np.random.default_rng(0).normal(size=(50, 9, 40)).astype(np.float32)
+    offset = augment(windows, np.ones((50, 8)), how, rng_for(0))[0] - windows
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-5)
+    assert offset.std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_mixup_mixes_labels_as_it_mixes_windows() -> None:
+    how = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.5)
+    labels = np.eye(8, dtype=np.float32)
+    windows = np.broadcast_to(labels[:, None, :], (8, 4, 8)).copy()
+    mixed, soft = augment(windows, labels, how, rng_for(0))
+    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-6)
+    assert ((soft > 0).sum(axis=1) <= 2).all()
+    assert (soft.max(axis=1) < 1).any()
+    np.testing.assert_allclose(mixed, np.broadcast_to(soft[:, None, :], mixed.shape), rtol=1e-6)

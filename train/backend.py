@@ -1,0 +1,43 @@
+"""TensorFlow, imported once and without its banner."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from emopi.device.errors import MissingExtraError
+from emopi.device.quiet import quiet_stderr
+
+
+def import_tensorflow(what: str, jobs: int | None = None) -> None:
+    """Import TensorFlow and Keras for the command `what`, to use `jobs` cores or all.
+
+    Must come before anything else that imports them. Raises `MissingExtraError` if one is absent.
+    """
+    for package in ("tensorflow", "tf_keras"):
+        if not find_spec(package):
+            raise MissingExtraError(what, "train", package)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with quiet_stderr():
+        import keras
+        import tensorflow as tf
+    if keras.backend.backend() != "tensorflow":
+        raise MissingExtraError(
+            what, "train", f"Keras on TensorFlow, not {keras.backend.backend()}"
+        )
+    if jobs:
+        tf.config.threading.set_intra_op_parallelism_threads(jobs)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def load_model(path: Path) -> Any:
+    """A Keras model that a training saved, with its optimizer."""
+    import keras
+
+    # registers the cell that an LSTM is saved with
+    import emopi.train.clipped_lstm  # noqa: F401
+
+    return keras.models.load_model(path)
