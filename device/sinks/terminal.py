@@ -21,6 +21,7 @@ COLOURS = {
     "disgust": "green",
     "surprised": "bright_yellow",
 }
+CAVEAT = "labels of acted speech: often wrong about real people"
 BAR_WIDTH = 32
 QUIETEST_DBFS = -80.0
 """Left end of the level meter; its right end is 0."""
@@ -90,7 +91,7 @@ def view(decision: Decision, source: str) -> Group:
     foot = f"{decision.time_s:.1f} s of {source} · {decision.latency_ms:.1f} ms · {decision.model}"
     if decision.overflows:
         foot += f" · {decision.overflows} overflows"
-    return Group(title, bars, Text(foot, "dim"))
+    return Group(title, bars, Text(f"{foot}\n{CAVEAT}", "dim"))
 
 
 def _bar(share: float) -> str:

@@ -1,0 +1,106 @@
+"""The shipped models on real test clips: what their contracts and cards say is what comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from support import MODELS, RAVDESS_16K, SHIPPED, needs_16k, run_emopi
+
+from emopi.device.audio import FileSource
+from emopi.device.classifier import Classifier, find_interpreter
+from emopi.device.contract import read
+from emopi.device.pipeline import classify
+from emopi.train.splits import load_protocol
+
+BAR = {"cnn": 0.80, "lstm": 0.75}
+"""Least int8 accuracy on the test clips of paper-80-20."""
+
+
+@pytest.fixture(scope="module")
+def evaluations() -> dict[str, dict]:
+    found = {}
+    for name in SHIPPED:
+        done = run_emopi("evaluate", name, "--corpus", RAVDESS_16K, "--protocol", "paper-80-20",
+                         "--json")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads(done.stdout)
+    return found
+
+
+@needs_16k
+@pytest.mark.parametrize("name", SHIPPED)
+def test_contract_and_card_say_what_the_pipeline_prints(evaluations: dict, name: str) -> None:
+    found = evaluations[name]
+    score = read(MODELS / f"{name}.tflite")[1].scores[0]
+    # a probability near a tie may fall the other way on another processor
+    assert found["accuracy"] == pytest.approx(score.accuracy, abs=1.01 / 288)
+    assert found["uar"] == pytest.approx(score.uar, abs=1.01 / 19 / 8)
+    assert found["n"] == score.n == 288
+    card = (MODELS / f"{found['network']}.md").read_text()
+    assert f"| {name} | {score.accuracy:.1%} | {score.uar:.1%} |" in card
+
+
+@needs_16k
+@pytest.mark.parametrize("network", sorted(BAR))
+def test_accuracy_is_above_the_bar_and_int8_near_float(evaluations: dict, network: str) -> None:
+    int8, float32 = (evaluations[f"{network}-{p}"] for p in ("int8", "float32"))
+    assert int8["accuracy"] >= BAR[network]
+    assert int8["accuracy"] >= float32["accuracy"] - 0.01
+
+
+def psf_window(path: Path, contract, start: int) -> np.ndarray:
+    """Normalized MFCCs of one window by python_speech_features and plain NumPy alone."""
+    psf = pytest.importorskip("python_speech_features", reason="the reference is not installed")
+    samples, rate_hz = sf.read(path)
+    assert rate_hz == 16_000
+    spec, normalization = contract.frontend, contract.normalization
+    filters, _ = psf.fbank(samples, 16_000, 0.025, 0.01, spec.n_mels, spec.n_fft, spec.low_hz,
+                           spec.high_hz, spec.preemphasis, np.hanning)  # fmt: skip
+    logs = np.log(np.maximum(filters, spec.energy_floor))
+    from scipy.fft import dct
+
+    mfcc = psf.lifter(dct(logs, type=2, axis=1, norm="ortho")[:, : spec.n_mfcc], spec.lifter)
+    window = mfcc[start : start + contract.window_frames].copy()
+    window[:, 0] = np.maximum(window[:, 0] - window[:, 0].max(), -normalization.c0_range)
+    return (window - np.array(normalization.mean)) / np.array(normalization.std)
+
+
+@needs_16k
+@pytest.mark.parametrize("name", ["cnn-float32", "lstm-float32", "cnn-int8"])
+def test_an_independent_path_gives_the_same_answer(name: str) -> None:
+    """python_speech_features, SciPy's DCT and the bare interpreter, against `emopi classify`."""
+    flatbuffer, contract = read(MODELS / f"{name}.tflite")
+    interpreter = find_interpreter()[1](model_content=flatbuffer)
+    interpreter.allocate_tensors()
+    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    classifier = Classifier(MODELS / f"{name}.tflite")
+    tests = sorted(load_protocol("paper-80-20").fold("seed0").test)[::14]
+    assert len(tests) >= 20
+    for clip_id in tests:
+        path = RAVDESS_16K / f"Actor_{clip_id[-2:]}" / f"{clip_id}.wav"
+        samples, _ = sf.read(path)
+        ends = range(48_240, len(samples) + 1, 8_000)
+        weights, answers = [], []
+        for end in ends:
+            window = psf_window(path, contract, (end - 48_240) // 160)
+            if contract.precision == "int8":
+                scale, zero_point = taken["quantization"]
+                window = np.clip(np.rint(window / scale) + zero_point, -128, 127)
+            interpreter.reset_all_variables()
+            interpreter.set_tensor(taken["index"], window[None].astype(taken["dtype"]))
+            interpreter.invoke()
+            logits = interpreter.get_tensor(given["index"])[0].astype(float)
+            if contract.precision == "int8":
+                scale, zero_point = given["quantization"]
+                logits = (logits - zero_point) * scale
+            answers.append(np.exp(logits) / np.exp(logits).sum())
+            weights.append(np.var(samples[end - 48_240 : end]))
+        if not answers:  # shorter than the window: padded, a case of its own
+            continue
+        expected = np.average(answers, axis=0, weights=weights)
+        found = list(classify(FileSource(path, 16_000), classifier).probabilities.values())
+        np.testing.assert_allclose(found, expected, atol=0.03 if name.endswith("int8") else 2e-3)
