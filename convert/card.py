@@ -19,7 +19,7 @@ def render_card(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
         f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} --out RUN"
     )
     score = f"emopi evaluate MODEL --corpus DIR --protocol {record.protocol}"
-    n_train = record.corpus["train"]
+    n_train, n_test = record.corpus["train"], int8.score.n
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"""# {record.network}: speech emotion recognition, eight acted emotions
 
@@ -28,15 +28,15 @@ Written by `emopi convert`; the same facts are in each model file: `unzip -p MOD
 ## What it does
 
 Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of \
-{contract.frontend.n_mfcc} MFCCs and gives a score for each of: {", ".join(contract.labels)}.
+{contract.frontend.n_mfcc} MFCCs and gives a score for each of:
+{", ".join(contract.labels)}.
 
 ## How good it is
 
-{record.protocol}, {record.fold}: {int8.score.n} test clips, {n_train} training clips. \
+Protocol {record.protocol}, fold {record.fold}: {n_test} test clips, {n_train} training clips.
 Every figure is what the device pipeline (`emopi classify`) says of the test clips; the epoch is
-the last one, and nothing was chosen on test clips. One seed, so no spread: with
-{int8.score.n} clips the standard error of an accuracy is about \
-{_standard_error(int8):.1f} points.
+the last one, and nothing was chosen on test clips. One seed, so no spread: with {n_test} clips
+the standard error of an accuracy is about {_standard_error(int8):.1f} points.
 
 | model | accuracy | UAR |
 |---|---|---|
@@ -65,9 +65,10 @@ Confusion matrix of the int8 model (row: the clip's label, column: the model's):
     {command}
     emopi convert RUN --out FOLDER
 
-{n_train} training clips of {Ravdess.source}; {record.recipe["epochs"]} epochs, \
-{record.seconds / 60:.0f} minutes on {record.hardware}; commit {record.commit}; {versions}. \
-int8 ranges from {len(contract.calibration)} training clips, listed in the contract.
+- data: {n_train} training clips of {Ravdess.source}
+- training: {record.recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}
+- int8 ranges: from {len(contract.calibration)} of the training clips, listed in the contract
+- code: commit {record.commit}; {versions}
 
 ## Licence
 

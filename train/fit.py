@@ -97,7 +97,7 @@ def fit(
         recipe=dataclasses.asdict(recipe),
         corpus={
             "name": Ravdess.name,
-            "folder": str(corpus),
+            "folder": str(corpus.resolve()),
             "sha256": corpus_hash(utterances),
             "train": len(sides.train),
             "validation": len(sides.validation),

@@ -62,7 +62,7 @@ def found() -> dict[str, Any]:
     return compute()
 
 
-@pytest.mark.parametrize("seed", map(str, SEEDS))
+@pytest.mark.parametrize("seed", [str(seed) for seed in SEEDS])
 def test_features(golden: dict[str, Any], found: dict[str, Any], seed: str) -> None:
     expected = np.array(golden["features"][seed])
     assert expected.shape == (len(FRAMES), 40)
@@ -76,7 +76,7 @@ def test_model_is_the_one_of_the_golden_file(
     assert found[name]["model"] == golden[name]["model"], f"run: python {GOLDEN.parent}/{__name__}"
 
 
-@pytest.mark.parametrize("seed", map(str, SEEDS))
+@pytest.mark.parametrize("seed", [str(seed) for seed in SEEDS])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_logits(golden: dict[str, Any], found: dict[str, Any], name: str, seed: str) -> None:
     tolerance = LOGIT_TOLERANCE[name.split("-")[1]]
@@ -85,7 +85,7 @@ def test_logits(golden: dict[str, Any], found: dict[str, Any], name: str, seed: 
     )
 
 
-@pytest.mark.parametrize("seed", map(str, SEEDS))
+@pytest.mark.parametrize("seed", [str(seed) for seed in SEEDS])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_decision(golden: dict[str, Any], found: dict[str, Any], name: str, seed: str) -> None:
     tolerance = PROBABILITY_TOLERANCE[name.split("-")[1]]
