@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,7 +26,7 @@ from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
 from emopi.train.dataset import cut
 from emopi.train.evaluate import Evaluation, evaluate
 from emopi.train.fit import MODEL, training_side
-from emopi.train.run_record import RunRecord, write_atomically
+from emopi.train.run_record import RunRecord, commit, write_atomically
 
 LICENCE = (
     "Trained on RAVDESS (CC BY-NC-SA 4.0, Livingstone and Russo 2018): use it for "
@@ -74,7 +74,7 @@ def bundle(
         raise RunError(f"{corpus} is not what {run} was trained on: its SHA-256 differs")
     clips = choose_clips(training_side(utterances, record))
     spec = FrontendSpec.from_json(record.recipe["frontend"])
-    windows = _windows(clips, spec, record.recipe["window_frames"])
+    windows = calibration_windows(clips, spec, record.recipe["window_frames"])
     model = load_model(run / MODEL)
     bundled = []
     for precision in get_args(Precision):
@@ -128,6 +128,7 @@ def _contract(
             "recipe": {k: v for k, v in recipe.items() if k not in ("frontend", "network")},
             "minutes": round(record.seconds / 60, 1),
             "commit": record.commit,
+            "conversion_commit": commit(),
             "versions": record.versions,
             "hardware": record.hardware,
         },
@@ -138,10 +139,17 @@ def _contract(
     )
 
 
-def _windows(clips: tuple[Utterance, ...], spec: FrontendSpec, n_frames: int) -> Floats:
-    """(clips, n_frames, n_mfcc): the middle of each clip."""
-    middles = []
-    for clip in clips:
+def calibration_windows(clips: Sequence[Utterance], spec: FrontendSpec, n_frames: int) -> Floats:
+    """(2 * clips, n_frames, n_mfcc): of each clip the middle, and a window that ends inside it.
+
+    The converter sees an LSTM's cell state only after a window's last frame. Windows that all end
+    in the pause behind the speech would give it a range that the speech itself exceeds (measured:
+    2 instead of 10, and probabilities off by 0.03 in the mean).
+    """
+    middles, ending_inside = [], []
+    for number, clip in enumerate(clips):
         frames = extract(read_clip(clip.path, spec.sample_rate_hz), spec)
         middles.append(cut(frames, (len(frames) - n_frames) // 2, n_frames, spec))
-    return np.stack(middles)
+        end = round(len(frames) * (0.2 + 0.6 * number / len(clips)))
+        ending_inside.append(cut(frames, end - n_frames, n_frames, spec))
+    return np.stack(middles + ending_inside)

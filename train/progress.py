@@ -9,7 +9,12 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from emopi.train.corpora import LABELS
+
 T = TypeVar("T")
+
+EVIDENCE_EPOCH, EVIDENCE_ACCURACY = 10, 0.2
+"""Training accuracy that a sound training has passed by that epoch."""
 
 
 def track(items: Iterable[T], total: int, title: str) -> Iterator[T]:
@@ -50,6 +55,8 @@ class TrainingProgress:
         text = f"loss {entry['loss']:.3f}  training accuracy {entry['accuracy']:.1%}"
         if "validation_accuracy" in entry:
             text += f"  validation {entry['validation_accuracy']:.1%}"
+        if epoch == EVIDENCE_EPOCH and entry["accuracy"] < EVIDENCE_ACCURACY:
+            text += f"  NOT LEARNING YET (chance: {1 / len(LABELS):.1%}); are the labels right?"
         if sys.stderr.isatty() and _rich():
             self._bar(epoch, text)
         elif epoch % 10 == 0 or epoch in (1, self._epochs):

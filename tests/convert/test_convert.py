@@ -31,7 +31,7 @@ def runs(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for network in NETWORKS:
         done = run_emopi(
             "train", network, "--corpus", tiny_corpus, "--out", folder / network,
-            "--epochs", 2, "--cache", folder / "cache",
+            "--epochs", 2, "--batch", 8, "--cache", folder / "cache",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "epoch 2/2  loss" in done.stderr
@@ -98,11 +98,11 @@ np.save(sys.argv[3], model.predict(windows, verbose=0))
     float32 = Classifier(models / f"{network}-float32.tflite")
     int8 = Classifier(models / f"{network}-int8.tflite")
     contract = float32.contract
-    from emopi.convert.bundle import _windows
+    from emopi.convert.bundle import calibration_windows
     from emopi.device.classifier import softmax
 
-    clips = Ravdess.read(tiny_corpus)[::45]
-    windows = _windows(clips, contract.frontend, contract.window_frames)
+    clips = Ravdess.read(tiny_corpus)[::90]
+    windows = calibration_windows(clips, contract.frontend, contract.window_frames)
     np.save(runs / "windows.npy", contract.normalization.apply(windows))
     subprocess.run(
         [sys.executable, "-c", code, runs / network / "model.keras", runs / "windows.npy",
