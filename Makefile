@@ -1,7 +1,8 @@
 # make run   a live run of the shipped int8 model (a bundled recording where there is no microphone)
 # make test  all tests
 # make lint  ruff and mypy
-# Each sets up what it needs in .venv* here; only Python 3.11 or newer, git and make are expected.
+# Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
+# python3-venv), git and make are expected.
 
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
@@ -34,7 +35,7 @@ clean:
 	.venv-run/bin/pip install $(PIP_FLAGS) '.[live]'
 	@.venv-run/bin/pip install $(PIP_FLAGS) pyaudio >.venv-run/pyaudio.log 2>&1 || \
 		echo "PyAudio cannot be built here, so there is no microphone; on Debian and" \
-		"Raspberry Pi OS: sudo apt install portaudio19-dev python3-dev gcc"
+		"Raspberry Pi OS: sudo apt install portaudio19-dev python3-dev gcc; then: rm -r .venv-run"
 	@touch $@
 
 # Everything: training, conversion, test tools.

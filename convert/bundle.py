@@ -1,4 +1,4 @@
-"""A run folder to model files with their contract, scored and carded: all of them or none."""
+"""A run folder to model files with their contract, proven and scored before any is written."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from emopi.train.backend import load_model
 from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
 from emopi.train.dataset import cut
 from emopi.train.evaluate import Evaluation, evaluate
-from emopi.train.fit import MODEL, training_side
+from emopi.train.fit import training_side
 from emopi.train.run_record import RunRecord, commit, write_atomically
+from emopi.train.training import MODEL
 
 LICENCE = (
     "Trained on RAVDESS (CC BY-NC-SA 4.0, Livingstone and Russo 2018): use it for "
@@ -69,6 +70,8 @@ def bundle(
             "Go on with: emopi train ... --resume"
         )
     corpus = corpus or Path(record.corpus["folder"])
+    if not corpus.is_dir():
+        raise RunError(f"{corpus}, where {run} found RAVDESS, is gone; say where: --corpus DIR")
     utterances = Ravdess.read(corpus)
     if corpus_hash(utterances) != record.corpus["sha256"]:
         raise RunError(f"{corpus} is not what {run} was trained on: its SHA-256 differs")

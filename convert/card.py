@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emopi.train.corpora import Ravdess
-from emopi.train.evaluate import Evaluation
+from emopi.train.evaluate import Evaluation, training_clips
 from emopi.train.run_record import RunRecord
 
 
@@ -16,7 +16,9 @@ def render_card(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
     command = (
         f"emopi train {record.network} --corpus DIR --protocol {record.protocol} "
         f"--fold {record.fold} --epochs {record.recipe['epochs']} "
-        f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} --out RUN"
+        f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} "
+        + (f"--validation {record.validation_share:g} " if record.validation_share else "")
+        + "--out RUN"
     )
     score = f"emopi evaluate MODEL --corpus DIR --protocol {record.protocol}"
     n_train, n_test = record.corpus["train"], int8.score.n
@@ -50,9 +52,7 @@ Confusion matrix of the int8 model (row: the clip's label, column: the model's):
 
 ## Limits
 
-- **The same 24 actors are on both sides of this split.** For a voice that it has never heard the
-  model is clearly worse; figures for unseen speakers need a protocol that holds speakers out
-  (`--protocol upm-5`).
+{_speakers(int8)}
 - The labels are what actors were asked to play, in two English sentences, in a studio. Real
   feelings are subtler, mixed, and expressed otherwise by each person, language and culture. The
   model hears a manner of speaking; it does not know what anyone feels.
@@ -74,6 +74,19 @@ Confusion matrix of the int8 model (row: the clip's label, column: the model's):
 
 {contract.licence}
 """
+
+
+def _speakers(evaluation: Evaluation) -> str:
+    """Whether the figures are for voices that the model knows."""
+    tested = {utterance.speaker for utterance in evaluation.utterances}
+    trained = {clip_id[-2:] for clip_id in training_clips(evaluation.contract)}
+    if tested.isdisjoint(trained):
+        return f"- The {len(tested)} test speakers are in no training clip: strangers' voices."
+    return (
+        f"- **The same {len(tested & trained)} actors are on both sides of this split.** For a "
+        "voice that it has never heard the\n  model is clearly worse; figures for unseen speakers "
+        "need a protocol that holds speakers out\n  (`--protocol upm-5`)."
+    )
 
 
 def _score_rows(evaluations: Sequence[Evaluation]) -> str:

@@ -36,8 +36,6 @@ class Parity:
     windows: int
     probability: float
     """Mean absolute change of a label's probability."""
-    worst_probability: float
-    """The largest one."""
     agreement: float
     """Share of windows with the same label."""
 
@@ -55,7 +53,6 @@ def compare_with_keras(model: Any, classifier: Classifier, windows: Floats) -> P
     parity = Parity(
         windows=len(windows),
         probability=float(change.mean()),
-        worst_probability=float(change.max()),
         agreement=float(np.mean(found.argmax(axis=1) == expected.argmax(axis=1))),
     )
     tolerance = TOLERANCES[contract.precision]

@@ -36,7 +36,7 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
         batch=1,
     )
     transfer_weights(model, twin)
-    with quiet_stderr() as said, warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_keras_model(twin)
         if precision == "int8":
@@ -49,6 +49,7 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
             flatbuffer: bytes = converter.convert()
         except Exception as error:
             raise ConversionError(
-                f"{network} cannot be converted to {precision}: {error}\n{said.read_text()}"
+                f"{network} cannot be converted to {precision}: {error} "
+                "(EMOPI_DEBUG=1 shows what the converter says)"
             ) from error
     return flatbuffer

@@ -5,7 +5,9 @@ A source yields mono blocks at one sample rate, whatever the recording's rate an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from emopi.device.errors import AudioError, AudioFileError
 from emopi.device.frontend import Floats, as_samples
+from emopi.device.quiet import quiet_stderr
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 """Sample rates that are resampled; anything else is taken for a damaged header."""
@@ -129,8 +132,10 @@ class FileSource:
     def _read(self, n: int) -> NDArray[Any]:
         import soundfile
 
+        quiet = quiet_stderr() if self._file.format == "MP3" else contextlib.nullcontext()
         try:
-            samples: NDArray[Any] = self._file.read(n, dtype="float32", always_2d=True)
+            with quiet:
+                samples: NDArray[Any] = self._file.read(n, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise AudioFileError(
                 f"{self.name}: cannot be decoded ({error}): copy it again"
@@ -177,11 +182,16 @@ def _open(path: Path) -> Any:
         raise AudioFileError(f"{path}: no such file")
     if path.is_dir():
         raise AudioFileError(f"{path} is a folder; expected an audio file")
+    if not path.is_file():
+        raise AudioFileError(
+            f"{path} is a pipe or a device; expected an audio file: save the recording first"
+        )
     if not path.stat().st_size:
         raise AudioFileError(f"{path} is empty (0 bytes); expected an audio file: copy it again")
     _refuse_cut_short(path)
     try:
-        file = soundfile.SoundFile(path)
+        with quiet_stderr():  # the MP3 decoder talks
+            file = soundfile.SoundFile(os.fsencode(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioFileError(
             f"{path} is not an audio file that can be read ({error}); "
@@ -207,7 +217,8 @@ def _refuse_cut_short(path: Path) -> None:
         return
     promised = int.from_bytes(header[4:8], "little") + 8
     found = path.stat().st_size
-    streamed = promised - 8 >= 0xFFFFFF00 or promised == 8  # written to a pipe: length unknown
+    # written to a pipe, whose writer did not know the length: 0, or near 2 or 4 GiB
+    streamed = promised == 8 or promised >= 0x7FFF_F000
     if found < promised and not streamed:
         raise AudioFileError(
             f"{path} is cut short: its header promises {promised} bytes, it has {found}; "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import click
 
@@ -38,6 +40,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exit 0, 1 after an operational error, 2 after a usage error."""
+    _mend_standard_streams()
     debug = os.environ.get("EMOPI_DEBUG") == "1"
     try:
         cli.main(standalone_mode=False)
@@ -46,9 +49,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(1)
-    except BrokenPipeError:  # the reader of our output has gone: not our error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except EmopiError as error:
         if debug:
@@ -64,6 +64,20 @@ def main() -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _mend_standard_streams() -> None:
+    """Open what a daemon's parent has closed, and let any file name be printed."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we run
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

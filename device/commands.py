@@ -58,7 +58,8 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
         if as_json:
             shown = decision.to_json()
             keys = ("label", "confidence", "probabilities", "level_dbfs", "model")
-            click.echo(json.dumps({"clip": str(clip)} | {key: shown[key] for key in keys}))
+            fields = {"clip": str(clip)} | {key: shown[key] for key in keys}
+            click.echo(json.dumps(fields, allow_nan=False))
         else:
             ranked = sorted(decision.probabilities.items(), key=lambda item: -item[1])
             runners_up = ", ".join(f"{name} {p:.0%}" for name, p in ranked[1:3])
@@ -127,11 +128,11 @@ def resolve_model(name: str) -> Path:
     """The path of a model given by path or by the name of a shipped one, such as "cnn-int8"."""
     if Path(name).is_file():
         return Path(name)
-    shipped = _shipped(f"{name}.tflite")
-    if shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(path.stem for path in shipped.parent.glob("*.tflite")))
-    raise ModelError(f"{name}: no such model file; expected a path, or one of: {names}")
+    shipped = {path.stem: path for path in _shipped(".").glob("*.tflite")}
+    if name in shipped:
+        return shipped[name]
+    names = ", ".join(sorted(shipped))
+    raise ModelError(f"{name!r}: no such model file; expected a path, or one of: {names}")
 
 
 def _shipped(name: str) -> Path:
@@ -165,11 +166,13 @@ def _sink(as_json: bool, source: str) -> Sink:
         return JsonLines(sys.stdout)
     from emopi.device.sinks.terminal import Lines, LiveView
 
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf"):
         try:
             from rich.console import Console
         except ImportError:
             click.echo("emopi: for a live view: pip install 'emopi[live]'", err=True)
         else:
-            return LiveView(Console(), source)
+            console = Console()
+            if not console.is_dumb_terminal:
+                return LiveView(console, source)
     return Lines(sys.stdout)

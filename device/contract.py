@@ -78,7 +78,14 @@ class Contract:
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value that no device could honour."""
         for name in ("labels", "calibration", "scores"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not isinstance(values := getattr(self, name), list | tuple):
+                raise SpecError(f"{name} is {values!r}; expected a list")
+            object.__setattr__(self, name, tuple(values))
+        for name in ("network", "licence", "model_sha256"):
+            if not isinstance(value := getattr(self, name), str):
+                raise SpecError(f"{name} is {value!r}; expected a string")
+        if not isinstance(self.training, dict):
+            raise SpecError(f"training is {self.training!r}; expected an object")
         if self.precision not in get_args(Precision):
             raise SpecError(f"precision is {self.precision!r}; expected {get_args(Precision)}")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
@@ -172,9 +179,9 @@ def _parse(path: Path, text: bytes) -> Contract:
         found = fields["version"]
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"{path}: its contract is not JSON with a version; convert anew") from None
-    if not isinstance(found, int) or found > VERSION:
+    if type(found) is not int or not 1 <= found <= VERSION:
         raise ModelError(
-            f"{path} has a contract of version {found!r}; this emopi knows up to {VERSION}: "
+            f"{path} has a contract of version {found!r}; this emopi knows 1 to {VERSION}: "
             "update emopi"
         )
     try:

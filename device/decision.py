@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import deque
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emopi.device.frontend import Floats
 
@@ -54,7 +56,7 @@ class Smoother:
 
     def __init__(self, memory_s: float) -> None:
         self._memory_s = memory_s
-        self._windows: deque[tuple[float, float, Floats]] = deque()
+        self._windows: deque[tuple[float, float, NDArray[np.floating[Any]]]] = deque()
 
     def push(self, time_s: float, power: float, probabilities: Floats) -> Floats:
         """Take in the window that ends at `time_s`; return the (labels,) mean, which sums to 1."""
@@ -63,6 +65,8 @@ class Smoother:
             self._windows.popleft()
         weights = np.array([power for _, power, _ in self._windows])
         mean = (weights / weights.sum()) @ np.stack([p for _, _, p in self._windows])
+        if math.isinf(self._memory_s):  # nothing will be forgotten: keep the sum alone
+            self._windows = deque([(time_s, float(weights.sum()), mean)])
         return np.asarray(mean, np.float32)
 
     def reset(self) -> None:

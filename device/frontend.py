@@ -34,6 +34,9 @@ Window = Literal["hann", "hamming", "rectangular"]
 INT16_SCALE = 32768.0
 """The one scale between int16 and float samples: float = int16 / 32768."""
 
+LARGEST = 1e6
+"""Samples beyond this are damage: their power would leave the range of float32."""
+
 _WINDOWS: dict[str, Callable[[int], NDArray[Any]]] = {
     "hann": np.hanning,
     "hamming": np.hamming,
@@ -147,9 +150,9 @@ class FrontendStream:
     def push(self, samples: NDArray[Any]) -> Floats:
         """The frames that these samples complete: (frames, n_mfcc) float32, perhaps none.
 
-        `samples` is 1-D, int16, or floating with full scale at ±1 (values beyond are taken as
-        they are). Raises `AudioError` for other types and shapes and for values that are not
-        finite; the state is then as before.
+        `samples` is 1-D, int16, or floating with full scale at ±1 (values up to a million times
+        that are taken as they are). Raises `AudioError` for other types and shapes and for values
+        that are larger or not finite; the state is then as before.
         """
         block = as_samples(samples)
         if not len(block):
@@ -184,7 +187,7 @@ def extract(samples: NDArray[Any], spec: FrontendSpec) -> Floats:
 
 
 def as_samples(samples: NDArray[Any]) -> Floats:
-    """1-D int16 or floating samples as finite float32, full scale ±1; else `AudioError`."""
+    """1-D int16 or floating samples as float32, full scale ±1; else `AudioError`."""
     if samples.ndim != 1:
         raise AudioError(
             f"the samples have shape {samples.shape}; expected one dimension: mix channels first"
@@ -201,6 +204,11 @@ def as_samples(samples: NDArray[Any]) -> Floats:
         raise AudioError(
             f"{np.count_nonzero(~finite)} of {len(block)} samples are not finite (NaN or infinity),"
             f" the first at index {int(np.argmin(finite))}: repair the recording"
+        )
+    if len(block) and (loudest := float(np.abs(block).max())) > LARGEST:
+        raise AudioError(
+            f"a sample is {loudest:g}; expected full scale at ±1, and {LARGEST:g} at most: "
+            "repair the recording"
         )
     return block
 

@@ -46,6 +46,7 @@ class Pipeline:
         self._window_frames = contract.window_frames
         self._hop_samples = max(1, round(hop_s * self._spec.sample_rate_hz))
         self._gate_dbfs = gate_dbfs
+        self._forgets = math.isfinite(memory_s)
         self._frontend = FrontendStream(self._spec)
         self._smoother = Smoother(memory_s)
         self.reset()
@@ -58,6 +59,7 @@ class Pipeline:
         self._samples: Floats = np.empty(0, np.float32)
         self._window_samples = self._spec.samples_in(self._window_frames)
         self._clock = 0
+        self._last_decision = 0
         self._next_decision = self._window_samples
         self._overflows = 0
 
@@ -75,11 +77,12 @@ class Pipeline:
                 yield self._decide(started_s)
 
     def finish(self) -> Decision | None:
-        """The source has ended: decide on a clip shorter than the window, silence around it.
+        """The source has ended: decide on what came after the last decision, None if nothing did.
 
-        None if there have been decisions. Raises `AudioError` if there was not one frame of audio.
+        A clip shorter than the window stands in its middle, silence around it. Raises `AudioError`
+        if there was not one frame of audio.
         """
-        if self._clock >= self._window_samples:
+        if self._last_decision and self._clock == self._last_decision:
             return None
         if not len(self._frames):
             raise AudioError(
@@ -87,7 +90,8 @@ class Pipeline:
                 f"{self._spec.frame_samples} at {self._spec.sample_rate_hz} Hz: give a longer one"
             )
         started_s = time.perf_counter()
-        self._frames = fit_window(self._frames, self._window_frames, self._spec)
+        if len(self._frames) < self._window_frames:
+            self._frames = fit_window(self._frames, self._window_frames, self._spec)
         return self._decide(started_s)
 
     def _take(self, piece: Floats) -> None:
@@ -99,9 +103,11 @@ class Pipeline:
     def _decide(self, started_s: float) -> Decision:
         labels = self._classifier.contract.labels
         time_s = self._clock / self._spec.sample_rate_hz
+        self._last_decision = self._clock
         loudest_dbfs, newest_dbfs = self._levels_dbfs()
         if loudest_dbfs < self._gate_dbfs:
-            self._smoother.reset()
+            if self._forgets:
+                self._smoother.reset()
             label, probabilities = NO_SPEECH, np.zeros(len(labels), np.float32)
         else:
             window = self._classifier.probabilities(self._frames)
@@ -135,17 +141,21 @@ def decisions(source: AudioSource, pipeline: Pipeline) -> Iterator[Decision]:
     try:
         for block in source.blocks():
             yield from pipeline.push(block)
-        if last := pipeline.finish():
+        try:
+            last = pipeline.finish()
+        except AudioError as error:
+            raise AudioError(f"{source.name}: {error}") from None
+        if last:
             yield last
     finally:
         source.close()
 
 
 def classify(source: AudioSource, classifier: Classifier) -> Decision:
-    """One decision for a whole recording: the mean over all its windows, weighted with power.
+    """One decision for a whole recording: the mean over its windows with speech, by power.
 
-    For a source no longer than the window and `memory_s` together this is the last decision that
-    listening to it gives.
+    For a source without long silence, no longer than the window and `memory_s` together, this is
+    the last decision that listening to it gives. `NO_SPEECH` if no window has speech.
     """
-    pipeline = Pipeline(classifier, memory_s=math.inf)
-    return list(decisions(source, pipeline))[-1]
+    every = list(decisions(source, Pipeline(classifier, memory_s=math.inf)))
+    return next((one for one in reversed(every) if one.label != NO_SPEECH), every[-1])

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 _lock = threading.Lock()
 """Two threads that turn stderr away at once would never turn it back."""
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[Path]:
-    """Send file descriptor 2 to a file for the moment, for all threads; yield the file's path.
+def quiet_stderr() -> Iterator[None]:
+    """Turn file descriptor 2 to the null device for the moment, for all threads.
 
-    Libraries write to the descriptor, past `sys.stderr`. With EMOPI_DEBUG=1 they may, and the
-    file stays empty.
+    Libraries write to the descriptor, past `sys.stderr`. With EMOPI_DEBUG=1 they may.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "stderr"
-        said.touch()
-        if os.environ.get("EMOPI_DEBUG") == "1":
-            yield said
-            return
-        with _lock, said.open("wb") as file:
-            sys.stderr.flush()
-            kept = os.dup(2)
-            os.dup2(file.fileno(), 2)
-            try:
-                yield said
-            finally:
-                os.dup2(kept, 2)
-                os.close(kept)
+    if os.environ.get("EMOPI_DEBUG") == "1":
+        yield
+        return
+    with _lock:
+        kept = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

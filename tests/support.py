@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import subprocess
 import sys
@@ -57,16 +55,6 @@ def run_emopi(*arguments: object, **environment: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         timeout=240,
-        env=os.environ | environment,
+        env={k: v for k, v in os.environ.items() if k != "EMOPI_DEBUG"} | environment,
         check=False,
     )
-
-
-def fast_hash(array: NDArray[np.generic]) -> str:
-    """To name an array in a message."""
-    return hashlib.sha256(array.tobytes()).hexdigest()[:8]
-
-
-def replaced(contract: object, **changes: object) -> object:
-    """`dataclasses.replace` for any contract class."""
-    return dataclasses.replace(contract, **changes)  # type: ignore[type-var]

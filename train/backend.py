@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from emopi.device.errors import MissingExtraError
+from emopi.device.errors import MissingExtraError, RunError
 from emopi.device.quiet import quiet_stderr
 
 
@@ -25,8 +25,9 @@ def import_tensorflow(what: str, jobs: int | None = None) -> None:
         import keras
         import tensorflow as tf
     if keras.backend.backend() != "tensorflow":
-        raise MissingExtraError(
-            what, "train", f"Keras on TensorFlow, not {keras.backend.backend()}"
+        raise RunError(
+            f"{what} needs Keras on TensorFlow, but KERAS_BACKEND is "
+            f"{keras.backend.backend()}: unset it"
         )
     if jobs:
         tf.config.threading.set_intra_op_parallelism_threads(jobs)

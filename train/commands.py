@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emopi.device.commands import resolve_model
+from emopi.train.topology import NETWORKS
 
 if TYPE_CHECKING:
     from emopi.train.evaluate import Evaluation
@@ -33,14 +34,20 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
 
 
 @click.command()
-@click.argument("network", type=click.Choice(["cnn", "lstm"]))
+@click.argument("network", type=click.Choice(NETWORKS))
 @corpus_option
 @protocol_option
 @fold_option
 @click.option("--out", required=True, type=folder_argument, help="Run folder, made by this.")
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="Default: what the network needs.")
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1, 4096))
-@click.option("--seed", default=0, show_default=True, help="Of weights, augmentation and order.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of weights, augmentation and order.",
+)
 @click.option(
     "--validation",
     "validation_share",
@@ -51,7 +58,11 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--jobs", type=click.IntRange(1), help="Cores to use. Default: all.")
-@click.option("--cache", type=folder_argument, help="Default: $XDG_CACHE_HOME/emopi.")
+@click.option(
+    "--cache",
+    type=folder_argument,
+    help="For features, 0.6 GB a seed; may be deleted. Default: ~/.cache/emopi.",
+)
 def train(
     network: str,
     corpus: Path,
@@ -75,8 +86,9 @@ def train(
 
     import_tensorflow("emopi train", jobs)
     from emopi.train.dataset import default_cache
-    from emopi.train.fit import default_recipe, fit
+    from emopi.train.fit import fit
     from emopi.train.progress import TrainingProgress
+    from emopi.train.recipe import default_recipe
 
     recipe = default_recipe(network, epochs=epochs, batch=batch, seed=seed)
     with TrainingProgress(recipe.epochs) as progress:
@@ -126,13 +138,15 @@ def evaluate(
     from emopi.train.evaluate import evaluate as evaluate_model
     from emopi.train.evaluate import write_clips
 
+    if clips_csv and not clips_csv.parent.is_dir():
+        raise click.UsageError(f"--clips {clips_csv}: there is no folder {clips_csv.parent}")
     result = evaluate_model(resolve_model(model), corpus, protocol, fold, allow_seen=allow_seen)
-    if clips_csv:
-        write_clips(result, clips_csv)
     if as_json:
-        click.echo(json.dumps(result.to_json()))
+        click.echo(json.dumps(result.to_json(), allow_nan=False))
     else:
         _print_evaluation(result)
+    if clips_csv:
+        write_clips(result, clips_csv)
 
 
 @click.group()

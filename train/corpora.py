@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -80,9 +81,7 @@ class Ravdess:
         published = set(cls.published())
         found: dict[str, list[Path]] = defaultdict(list)
         foreign = []
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in SUFFIXES or path.name.startswith("._") or path.is_dir():
-                continue
+        for path in sorted(_audio_files(folder)):
             if path.stem in published:
                 found[path.stem].append(path)
             else:
@@ -118,12 +117,24 @@ def corpus_hash(utterances: Iterable[Utterance]) -> str:
     digest = hashlib.sha256()
     for utterance in sorted(utterances):
         digest.update(utterance.clip_id.encode())
-        with utterance.path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with utterance.path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise CorpusError(f"{utterance.path} cannot be read: {error.strerror}") from None
     return digest.hexdigest()
 
 
-def count_labels(utterances: Sequence[Utterance]) -> dict[str, int]:
-    """How many utterances each label has, in the order of `LABELS`."""
-    counts = Counter(utterance.label for utterance in utterances)
-    return {label: counts[label] for label in LABELS}
+def _audio_files(folder: Path) -> Iterator[Path]:
+    """Files with a suffix of `SUFFIXES` anywhere below `folder`, behind links to folders too."""
+    visited = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in visited:  # a link that leads back, or twice here
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for name in names:
+            # macOS keeps attributes in ._ files of the same suffix
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("._"):
+                yield Path(parent, name)

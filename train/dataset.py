@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -22,11 +23,14 @@ from emopi.device.errors import CorpusError, EmopiError
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.normalization import Normalization, c0_range, fit_window, relative_level, silence
 from emopi.train.augment import FeatureAugmentation, Perturbation, augment, perturb, rng_for
-from emopi.train.corpora import LABELS, Utterance, corpus_hash
+from emopi.train.corpora import LABELS, Utterance
 from emopi.train.progress import track
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Raised when the meaning of a cache changes, so that old ones are not read."""
+
+FRAMES, INDEX = "frames.f32", "index.json"
+"""Little-endian float32 rows, and how many each copy of each clip has, with their CRC-32."""
 
 RANGE_DB = 60.0
 """What lies further below a window's loudest frame counts as silence."""
@@ -59,6 +63,7 @@ def default_cache() -> Path:
 
 def features(
     utterances: Sequence[Utterance],
+    corpus_sha256: str,
     spec: FrontendSpec,
     how: Perturbation,
     *,
@@ -68,21 +73,31 @@ def features(
 ) -> FeatureSet:
     """The features of `utterances`, from `cache` if they are there, else extracted and kept.
 
-    The cache's key is the spec, the augmentation, the seed and the content of every file, so that
-    nothing stale is ever read. Raises `CorpusError` naming the first clip that cannot be read.
+    The cache's key is the spec, the augmentation, the seed and `corpus_sha256`, which is
+    `corpus_hash(utterances)`, so that nothing stale is ever read; what is damaged is extracted
+    again. Raises `CorpusError` naming the first clip that cannot be read.
     """
-    folder = cache / "features" / _key(utterances, spec, how, seed)
-    if not folder.exists():
-        _extract_all(utterances, spec, how, seed, folder, jobs or os.cpu_count() or 1)
-    index = json.loads((folder / "index.json").read_text())
-    lengths = np.array(index["lengths"], np.int64)
+    folder = cache / "features" / _key(corpus_sha256, spec, how, seed)
+    if not (loaded := _load(folder, spec)):
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
+        try:
+            _extract_all(utterances, spec, how, seed, folder, jobs or os.cpu_count() or 1)
+        except OSError as error:
+            raise CorpusError(
+                f"the features cannot be kept in {folder.parent}: {error.strerror or error}; they "
+                "take 0.6 GB for RAVDESS: make room, or choose another folder with --cache"
+            ) from None
+        loaded = _load(folder, spec)
+    if not loaded:
+        raise CorpusError(f"{folder} cannot be read back; is its disk sound?")
+    lengths, frames = loaded
     ends = np.cumsum(lengths).reshape(lengths.shape)
     return FeatureSet(
         tuple(u.clip_id for u in utterances),
         tuple(u.label for u in utterances),
         ends - lengths,
         lengths,
-        np.load(folder / "frames.npy", mmap_mode="r"),
+        frames,
     )
 
 
@@ -170,9 +185,32 @@ def centred(data: FeatureSet, indices: Sequence[int], window: int, spec: Fronten
     )
 
 
-def _key(utterances: Sequence[Utterance], spec: FrontendSpec, how: Perturbation, seed: int) -> str:
-    parts = [CACHE_FORMAT, spec.to_json(), dataclasses.asdict(how), seed, corpus_hash(utterances)]
+def _key(corpus_sha256: str, spec: FrontendSpec, how: Perturbation, seed: int) -> str:
+    parts = [CACHE_FORMAT, spec.to_json(), dataclasses.asdict(how), seed, corpus_sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _load(folder: Path, spec: FrontendSpec) -> tuple[NDArray[np.int64], Floats] | None:
+    """Lengths (clips, 1 + copies) and frames (rows, n_mfcc) of a whole, undamaged cache."""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        lengths = np.array(index["lengths"], np.int64)
+        shape = (int(lengths.sum()), spec.n_mfcc)
+        if (folder / FRAMES).stat().st_size != shape[0] * shape[1] * 4:
+            return None
+        if _checksum(folder / FRAMES) != index["crc32"]:
+            return None
+        return lengths, np.memmap(folder / FRAMES, np.float32, "r", shape=shape)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            value = zlib.crc32(chunk, value)
+    return value
 
 
 def _extract_all(
@@ -183,15 +221,14 @@ def _extract_all(
     folder: Path,
     jobs: int,
 ) -> None:
-    """Write `frames.npy` and `index.json` into `folder`, which appears only when complete."""
+    """Write features and index into `folder`, which appears only when complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
         lengths = []
-        rows = 0
         with (
             _one_thread_each(),
-            (unfinished / "raw").open("wb") as raw,
+            (unfinished / FRAMES).open("wb") as file,
             # not forked: TensorFlow's threads do not survive a fork
             ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
         ):
@@ -204,10 +241,9 @@ def _extract_all(
             for copies in track(work, len(utterances), "features"):
                 lengths.append([len(frames) for frames in copies])
                 for frames in copies:
-                    raw.write(frames.tobytes())
-                    rows += len(frames)
-        _as_npy(unfinished / "raw", unfinished / "frames.npy", (rows, spec.n_mfcc))
-        (unfinished / "index.json").write_text(json.dumps({"lengths": lengths}))
+                    file.write(frames.tobytes())
+        index = {"lengths": lengths, "crc32": _checksum(unfinished / FRAMES)}
+        (unfinished / INDEX).write_text(json.dumps(index))
         try:
             unfinished.rename(folder)
         except OSError:
@@ -232,15 +268,6 @@ def _one_thread_each() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _as_npy(raw: Path, npy: Path, shape: tuple[int, int]) -> None:
-    """Put a `.npy` header before raw float32 rows, without reading them all at once."""
-    with raw.open("rb") as source, npy.open("wb") as target:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(target, header)
-        shutil.copyfileobj(source, target, 1 << 22)
-    raw.unlink()
-
-
 def _extract_one(
     utterance: Utterance, spec: FrontendSpec, how: Perturbation, seed: int
 ) -> list[Floats]:
@@ -251,5 +278,5 @@ def _extract_one(
             rng = rng_for("copy", seed, utterance.clip_id, copy)
             copies.append(extract(perturb(samples, spec.sample_rate_hz, how, rng), spec))
     except EmopiError as error:
-        raise CorpusError(f"{error}. See: emopi dataset check DIR") from None
+        raise CorpusError(f"{utterance.path}: {error}. See: emopi dataset check DIR") from None
     return copies

@@ -133,6 +133,11 @@ def training_clips(contract: Contract) -> frozenset[str]:
     training = contract.training
     if training.get("corpus") != Ravdess.name:
         return frozenset()
+    if not {"protocol", "fold"} <= set(training):
+        raise ModelError(
+            f"the contract of {contract.model_id} does not say on which protocol and fold it was "
+            "trained, so its test clips are unknown; convert anew"
+        )
     fold = load_protocol(training["protocol"]).fold(training["fold"])
     return frozenset(Ravdess.published()) - fold.test
 

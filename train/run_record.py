@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from emopi.device.errors import RunError
 
 RECORD = "run.json"
 HISTORY = "history.json"
+LOCK = ".lock"
+"""Held by the training that writes to the folder."""
 FORMAT = 1
 
 
@@ -64,8 +69,8 @@ class RunRecord:
             raise RunError(f"{path} has format {record.format}; expected {FORMAT}: train anew")
         return record
 
-    def must_match(self, other: RunRecord) -> None:
-        """Raise `RunError` with the first setting in which `other` would train another model."""
+    def matching(self, other: RunRecord) -> RunRecord:
+        """Self; raises `RunError` with the first setting in which `other` trains another model."""
         for name in ("network", "protocol", "fold", "validation_share", "recipe", "normalization"):
             mine, others = (json.loads(json.dumps(getattr(r, name))) for r in (self, other))
             if mine == others:
@@ -79,6 +84,7 @@ class RunRecord:
             )
         if self.corpus["sha256"] != other.corpus["sha256"]:
             raise RunError("the corpus has changed since the run was started; train anew")
+        return self
 
 
 @dataclasses.dataclass(slots=True)
@@ -96,7 +102,38 @@ class History:
     def read(cls, folder: Path) -> History:
         """The history of a run folder, empty if it has none yet."""
         path = folder / HISTORY
-        return cls(json.loads(path.read_text()) if path.is_file() else [])
+        try:
+            return cls(json.loads(path.read_text()) if path.is_file() else [])
+        except ValueError as error:
+            raise RunError(f"{path} cannot be read ({error}); train anew") from None
+
+
+@contextlib.contextmanager
+def own_folder(out: Path, resume: bool) -> Iterator[None]:
+    """Make the run folder, if it is to be new, and keep other trainings out of it."""
+    if resume:
+        RunRecord.read(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / LOCK).open("w")
+    except OSError as error:
+        raise RunError(f"{out} cannot be written: {error.strerror}; choose another --out") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"another training is writing to {out}; choose another --out") from None
+        try:
+            if not resume and any(path.name != LOCK for path in out.iterdir()):
+                raise RunError(
+                    f"{out} exists and is not empty; add --resume to go on with the run in it, "
+                    "or choose another --out"
+                )
+            yield
+        finally:
+            (out / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                out.rmdir()  # if nothing came of it
 
 
 def write_atomically(path: Path, content: bytes) -> None:

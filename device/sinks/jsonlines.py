@@ -17,5 +17,5 @@ class JsonLines(Sink):
 
     def show(self, decision: Decision) -> None:
         """Write the decision's line."""
-        self._stream.write(json.dumps(decision.to_json()) + "\n")
+        self._stream.write(json.dumps(decision.to_json(), allow_nan=False) + "\n")
         self._stream.flush()

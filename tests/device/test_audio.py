@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -160,12 +161,24 @@ def folder(path: Path) -> str:
     return "is a folder; expected an audio file"
 
 
+def pipe(path: Path) -> str:
+    os.mkfifo(path)
+    return "is a pipe or a device; expected an audio file: save the recording first"
+
+
+def huge_sample(path: Path) -> str:
+    samples = speech(1.0)
+    samples[8000] = 1e25
+    write(path, samples, subtype="FLOAT")
+    return "a sample is 1e+25; expected full scale at ±1"
+
+
 def missing(_path: Path) -> str:
     return "no such file"
 
 
 HOSTILE = [truncated_wav, truncated_flac, empty_file, text_file, random_bytes, header_alone,
-           not_a_number, absurd_rate, folder, missing]  # fmt: skip
+           not_a_number, huge_sample, absurd_rate, folder, pipe, missing]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
@@ -178,11 +191,12 @@ def test_hostile_files(tmp_path: Path, make: object) -> None:
     assert str(path) in str(error.value)
 
 
-def test_streamed_wav_of_unknown_length_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF024, 0x7FFFFF24, 0])
+def test_streamed_wav_of_unknown_length_is_read(tmp_path: Path, length: int) -> None:
     path = write(tmp_path / "pipe.wav", speech(0.5))
     content = bytearray(path.read_bytes())
-    content[4:8] = b"\xff\xff\xff\xff"
-    content[40:44] = b"\xff\xff\xff\xff"
+    content[4:8] = length.to_bytes(4, "little")
+    content[40:44] = (length or 0xFFFFFFFF).to_bytes(4, "little")
     path.write_bytes(content)
     assert len(read_clip(path, RATE_HZ)) == 8000
 

@@ -82,9 +82,14 @@ def test_unzip_shows_the_contract(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": VERSION + 1}, f"version {VERSION + 1}; this emopi knows up to {VERSION}: upd"),
+        ({"version": VERSION + 1}, f"version {VERSION + 1}; this emopi knows 1 to {VERSION}: upd"),
         ({"version": "1"}, "a contract of version '1'"),
         ({"precision": "int4"}, "malformed: precision is 'int4'"),
+        ({"version": 0}, "a contract of version 0"),
+        ({"version": True}, "a contract of version True"),
+        ({"labels": "abcdefgh"}, "malformed: labels is 'abcdefgh'; expected a list"),
+        ({"training": []}, "malformed: training is []; expected an object"),
+        ({"network": None}, "malformed: network is None; expected a string"),
         ({"labels": ["happy", "happy"]}, "malformed: labels are ('happy', 'happy')"),
         ({"window_frames": 0}, "malformed: window_frames is 0"),
         ({"mood": 1}, "malformed: unknown field 'mood' in Contract"),

@@ -19,6 +19,16 @@ def test_mean_is_weighted_with_power() -> None:
     np.testing.assert_allclose(smoother.push(3.5, 0.1, SAD), [0.75, 0.25], rtol=1e-6)
 
 
+def test_endless_memory_is_the_mean_over_everything() -> None:
+    rng = np.random.default_rng(0)
+    smoother = Smoother(math.inf)
+    powers, windows = rng.random(500), rng.dirichlet([1, 1, 1], 500).astype(np.float32)
+    for k in range(500):
+        found = smoother.push(k / 2, powers[k], windows[k])
+    np.testing.assert_allclose(found, np.average(windows, axis=0, weights=powers), rtol=1e-5)
+    assert len(smoother._windows) == 1
+
+
 def test_windows_older_than_memory_are_forgotten() -> None:
     smoother = Smoother(1.0)
     smoother.push(3.0, 1.0, HAPPY)

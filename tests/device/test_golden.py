@@ -73,7 +73,7 @@ def test_features(golden: dict[str, Any], found: dict[str, Any], seed: str) -> N
 def test_model_is_the_one_of_the_golden_file(
     golden: dict[str, Any], found: dict[str, Any], name: str
 ) -> None:
-    assert found[name]["model"] == golden[name]["model"], f"run: python {GOLDEN.parent}/{__name__}"
+    assert found[name]["model"] == golden[name]["model"], "run: python tests/device/test_golden.py"
 
 
 @pytest.mark.parametrize("seed", [str(seed) for seed in SEEDS])

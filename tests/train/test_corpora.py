@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError
 from emopi.train.commands import dataset
-from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash, count_labels
+from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
 from emopi.train.corpus_check import CorpusCheck, check_corpus, render
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -186,10 +186,14 @@ class TestCorpusHash:
         assert corpus_hash(Ravdess.read(tmp_path)) != before
 
 
-def test_count_labels_has_every_label_in_order(tmp_path: Path) -> None:
-    write(tmp_path / f"{B}.wav")
-    counts = count_labels(Ravdess.read(tmp_path))
-    assert list(counts.items()) == [(label, int(label == "angry")) for label in LABELS]
+def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / f"{B}.wav")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "Actor_01").symlink_to(tmp_path / "elsewhere")
+    (corpus / "loop").symlink_to(corpus)
+    assert [u.clip_id for u in Ravdess.read(corpus)] == [B]
+    assert not Ravdess.scan(corpus).copies
 
 
 class TestCheck:

@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(utterances: tuple, cache: Path):
-    return features(utterances, SPEC, HOW, seed=0, cache=cache, jobs=2)
+    return features(utterances, "hash", SPEC, HOW, seed=0, cache=cache, jobs=2)
 
 
 def test_copy_0_is_what_the_device_computes(data, utterances: tuple) -> None:
@@ -55,19 +55,46 @@ def test_augmented_copies_differ(data) -> None:
 def test_cache_is_used_and_does_not_depend_on_jobs(
     data, utterances: tuple, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = features(utterances, SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    alone = features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
     np.testing.assert_array_equal(alone.frames, data.frames)
     monkeypatch.setattr("emopi.train.dataset._extract_all", None)  # would fail if called
-    features(utterances, SPEC, HOW, seed=0, cache=cache)
+    features(utterances, "hash", SPEC, HOW, seed=0, cache=cache)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "zeroed", "missing", "index"])
+def test_damaged_cache_is_extracted_again(
+    data, utterances: tuple, tmp_path: Path, damage: str
+) -> None:
+    features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    (frames,) = tmp_path.rglob("frames.f32")
+    content = frames.read_bytes()
+    if damage == "truncated":
+        frames.write_bytes(content[:-4])
+    elif damage == "zeroed":
+        frames.write_bytes(bytes(len(content)))
+    elif damage == "missing":
+        frames.unlink()
+    else:
+        (frames.parent / "index.json").write_text("{")
+    again = features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    np.testing.assert_array_equal(again.frames, data.frames)
+
+
+def test_cache_that_cannot_be_written(utterances: tuple, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(CorpusError, match=r"cannot be kept in .* choose another folder with --cac"):
+        features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path / "cache", jobs=1)
 
 
 @pytest.mark.usefixtures("data")
 def test_cache_is_not_used_for_anything_else(utterances: tuple, cache: Path) -> None:
     before = set((cache / "features").iterdir())
     assert len(before) == 1
-    features(utterances, dataclasses.replace(SPEC, n_mfcc=13), HOW, seed=0, cache=cache, jobs=1)
-    features(utterances, SPEC, HOW, seed=1, cache=cache, jobs=1)
-    features(utterances[1:], SPEC, HOW, seed=0, cache=cache, jobs=1)
+    features(
+        utterances, "hash", dataclasses.replace(SPEC, n_mfcc=13), HOW, seed=0, cache=cache, jobs=1
+    )
+    features(utterances, "hash", SPEC, HOW, seed=1, cache=cache, jobs=1)
+    features(utterances[1:], "other", SPEC, HOW, seed=0, cache=cache, jobs=1)
     assert len(set((cache / "features").iterdir())) == 4
 
 
@@ -76,7 +103,7 @@ def test_unreadable_clip_is_named_and_leaves_nothing(tmp_path: Path, utterances:
     bad.write_text("no sound")
     broken = (dataclasses.replace(utterances[0], path=bad), *utterances[1:3])
     with pytest.raises(CorpusError, match=r"is not an audio file .* See: emopi dataset check DIR"):
-        features(broken, SPEC, HOW, seed=0, cache=tmp_path / "cache", jobs=1)
+        features(broken, "hash", SPEC, HOW, seed=0, cache=tmp_path / "cache", jobs=1)
     assert list((tmp_path / "cache" / "features").iterdir()) == []
 
 

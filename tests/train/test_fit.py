@@ -11,12 +11,15 @@ import pytest
 from support import run_emopi
 
 from emopi.device.errors import RunError
+from emopi.train import fit as fit_module
 from emopi.train.augment import Perturbation
 from emopi.train.backend import load_model
 from emopi.train.corpora import Ravdess
-from emopi.train.fit import CHECKPOINT, MODEL, Recipe, default_recipe, fit, training_side
-from emopi.train.run_record import History, RunRecord, write_atomically
+from emopi.train.fit import fit, training_side
+from emopi.train.recipe import Recipe, default_recipe
+from emopi.train.run_record import History, RunRecord, own_folder, write_atomically
 from emopi.train.splits import load_protocol
+from emopi.train.training import CHECKPOINT, MODEL
 
 pytest.importorskip("keras", reason="training needs TensorFlow")
 
@@ -73,7 +76,7 @@ def interrupt_after(epoch: int):
 def test_resumed_run_gives_the_undisturbed_model(
     finished: Path, tiny_corpus: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emopi.train.fit.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("emopi.train.training.SAVE_EVERY_S", 0.0)
     out = tmp_path / "run"
     with pytest.raises(RunError, match=r"interrupted; .* Go on with the same command and --resume"):
         train(tiny_corpus, out, cache, watch=interrupt_after(1))
@@ -119,13 +122,75 @@ def test_refusals(finished: Path, tiny_corpus: Path, cache: Path, tmp_path: Path
         train(tiny_corpus, finished, cache, other, resume=True)
 
 
-def test_test_clips_take_no_part(tiny_corpus: Path, finished: Path) -> None:
+def test_test_clips_take_no_part(
+    tiny_corpus: Path, finished: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     utterances = Ravdess.read(tiny_corpus)
     record = RunRecord.read(finished)
     side = {u.clip_id for u in training_side(utterances, record)}
-    assert not side & load_protocol("paper-80-20").fold("seed0").test
+    test = load_protocol("paper-80-20").fold("seed0").test
+    assert not side & test
+    # and what really goes into the batches and the statistics
+    given = []
+
+    class Stop(Exception):
+        pass
+
+    def catch(data, indices, *_: object) -> None:
+        given.append({data.clip_ids[k] for k in indices})
+        raise Stop
+
+    monkeypatch.setattr(fit_module, "statistics", catch)
+    with pytest.raises(Stop):
+        train(tiny_corpus, tmp_path / "run", cache)
+    assert given == [side]
+    monkeypatch.undo()
+    samplers = []
+
+    class Caught(fit_module.Training):
+        def __init__(self, *arguments: object) -> None:
+            samplers.append(arguments[2])
+            raise Stop
+
+    monkeypatch.setattr(fit_module, "Training", Caught)
+    with pytest.raises(Stop):
+        train(tiny_corpus, tmp_path / "other", cache)
+    assert {samplers[0].data.clip_ids[k] for k in samplers[0].indices} == side
     held_out = dataclasses.replace(record, validation_share=0.1)
     assert len(training_side(utterances, held_out)) == 1152 - 115
+
+
+def test_two_trainings_do_not_share_a_folder(
+    tiny_corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with (
+        own_folder(out, resume=False),
+        pytest.raises(RunError, match="another training is writing to"),
+    ):
+        train(tiny_corpus, out, cache)
+    assert not out.exists()
+
+
+def test_unusable_out_is_found_at_once(tiny_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written: Not a directory; choose another --out"):
+        train(tiny_corpus, tmp_path / "file" / "run", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_damaged_checkpoint(
+    tiny_corpus: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emopi.train.training.SAVE_EVERY_S", 0.0)
+    out = tmp_path / "run"
+    with pytest.raises(RunError, match="interrupted"):
+        train(tiny_corpus, out, cache, watch=interrupt_after(1))
+    content = (out / CHECKPOINT).read_bytes()
+    for damaged in (content[: len(content) // 2], b""):
+        (out / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(RunError, match="is damaged; delete it, and --resume starts again"):
+            train(tiny_corpus, out, cache, resume=True)
 
 
 def test_default_recipe() -> None:

@@ -83,10 +83,13 @@ def test_an_independent_path_gives_the_same_answer(name: str) -> None:
     for clip_id in tests:
         path = RAVDESS_16K / f"Actor_{clip_id[-2:]}" / f"{clip_id}.wav"
         samples, _ = sf.read(path)
-        ends = range(48_240, len(samples) + 1, 8_000)
+        ends = sorted({*range(48_240, len(samples) + 1, 8_000), len(samples)})
+        if ends[0] < 48_240:  # shorter than the window: padded, a case of its own
+            continue
         weights, answers = [], []
         for end in ends:
-            window = psf_window(path, contract, (end - 48_240) // 160)
+            # the last 300 frames that are complete at that sample
+            window = psf_window(path, contract, (end - 400) // 160 + 1 - 300)
             if contract.precision == "int8":
                 scale, zero_point = taken["quantization"]
                 window = np.clip(np.rint(window / scale) + zero_point, -128, 127)
@@ -99,8 +102,6 @@ def test_an_independent_path_gives_the_same_answer(name: str) -> None:
                 logits = (logits - zero_point) * scale
             answers.append(np.exp(logits) / np.exp(logits).sum())
             weights.append(np.var(samples[end - 48_240 : end]))
-        if not answers:  # shorter than the window: padded, a case of its own
-            continue
         expected = np.average(answers, axis=0, weights=weights)
         found = list(classify(FileSource(path, 16_000), classifier).probabilities.values())
         np.testing.assert_allclose(found, expected, atol=0.03 if name.endswith("int8") else 2e-3)

@@ -1,0 +1,37 @@
+"""What a training does, apart from the clips: frozen, and kept in the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from emopi.device.frontend import FrontendSpec
+from emopi.train.augment import FeatureAugmentation, Perturbation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a training gives, apart from the clips."""
+
+    network: str
+    """"cnn" or "lstm"."""
+    epochs: int = 200
+    batch: int = 64
+    learning_rate: float = 2e-3
+    """The highest: after a linear warm-up over 5 % of the steps it falls to 0 as a cosine."""
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    seed: int = 0
+    window_frames: int = 300
+    frontend: FrontendSpec = dataclasses.field(
+        default_factory=lambda: FrontendSpec(energy_floor=1e-10)
+    )
+    perturbation: Perturbation = dataclasses.field(default_factory=Perturbation)
+    augmentation: FeatureAugmentation = dataclasses.field(default_factory=FeatureAugmentation)
+
+
+EPOCHS = {"cnn": 300, "lstm": 300}
+
+
+def default_recipe(network: str, *, epochs: int | None, batch: int, seed: int) -> Recipe:
+    """The recipe of the shipped models, with what a user may change."""
+    return Recipe(network, epochs=epochs or EPOCHS[network], batch=batch, seed=seed)

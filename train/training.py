@@ -1,0 +1,180 @@
+"""The loop over epochs: optimizer, history, checkpoints, and going on from one."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emopi.device.errors import RunError
+from emopi.device.frontend import Floats
+from emopi.train.augment import rng_for
+from emopi.train.backend import load_model
+from emopi.train.corpora import LABELS
+from emopi.train.dataset import WindowSampler
+from emopi.train.recipe import Recipe
+from emopi.train.run_record import History, RunRecord
+from emopi.train.topology import build
+
+CHECKPOINT = "checkpoint.keras"
+MODEL = "model.keras"
+SAVE_EVERY_S = 15.0
+
+
+class Training:
+    """The loop over epochs, and what is kept on disk meanwhile."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        record: RunRecord,
+        sampler: WindowSampler,
+        validation: tuple[Floats, NDArray[np.int64]] | None,
+        out: Path,
+        watch: Callable[[dict[str, float]], None],
+    ) -> None:
+        self.recipe = recipe
+        self.record = record
+        self.sampler = sampler
+        self.validation = validation
+        self.out = out
+        self.watch = watch
+        self.model = self._resumed_model()
+        # the checkpoint and the history are two files: the model's own step count decides
+        self.done = int(self.model.optimizer.iterations) // sampler.steps
+        self.history = History(History.read(out).epochs[: self.done])
+
+    def run(self) -> RunRecord:
+        """Train to the last epoch."""
+        started = saved = time.monotonic()
+        seconds = self.record.seconds
+        try:
+            while self.done < self.recipe.epochs:
+                self._epoch()
+                now = time.monotonic()
+                if now - saved > SAVE_EVERY_S:
+                    self._save(seconds + now - started)
+                    saved = now
+        except KeyboardInterrupt:
+            # the model may be amid an epoch: only the last checkpoint is whole
+            raise RunError(
+                f"interrupted; {self.out} keeps all but the last seconds. "
+                "Go on with the same command and --resume"
+            ) from None
+        seconds += time.monotonic() - started
+        save_model(self.model, self.out / MODEL)
+        self.history.write(self.out)
+        self.record = dataclasses.replace(
+            self.record, finished=True, epochs_done=self.done, seconds=round(seconds, 1)
+        )
+        self.record.write(self.out)
+        (self.out / CHECKPOINT).unlink(missing_ok=True)
+        return self.record
+
+    def _epoch(self) -> None:
+        started = time.monotonic()
+        self._reseed()
+        totals = {"loss": 0.0, "accuracy": 0.0}
+        for windows, labels in self.sampler.epoch(self.done):
+            result = self.model.train_on_batch(windows, labels, return_dict=True)
+            for key in totals:  # of this batch alone
+                totals[key] += float(result[key]) * len(windows) / len(self.sampler.indices)
+        self.done += 1
+        entry: dict[str, float] = {"epoch": self.done}
+        entry |= {key: round(value, 4) for key, value in totals.items()}
+        if self.validation and (self.done % 10 == 0 or self.done == self.recipe.epochs):
+            windows, classes = self.validation
+            logits = self.model.predict(windows, batch_size=256, verbose=0)
+            right = np.argmax(logits, axis=1) == classes
+            entry["validation_accuracy"] = round(float(np.mean(right)), 4)
+        entry["seconds"] = round(time.monotonic() - started, 2)
+        self.history.epochs.append(entry)
+        self.watch(entry)
+
+    def _save(self, seconds: float) -> None:
+        self.history.write(self.out)
+        save_model(self.model, self.out / CHECKPOINT)
+        self.record = dataclasses.replace(
+            self.record, epochs_done=self.done, seconds=round(seconds, 1)
+        )
+        self.record.write(self.out)
+
+    def _reseed(self) -> None:
+        """Let dropout depend on seed and epoch alone; Keras does not save where it stands."""
+        for index, layer in enumerate(self.model.layers):
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                rng = rng_for("dropout", self.recipe.seed, self.done, index)
+                generator.state.assign(rng.integers(1 << 31, size=2).astype(np.uint32))
+
+    def _resumed_model(self) -> Any:
+        """The model as it is at the start, or as it was at the checkpoint if there is one."""
+        model = self._new_model()
+        if (self.out / CHECKPOINT).exists():
+            saved = _load_checkpoint(self.out / CHECKPOINT)
+            model.set_weights(saved.get_weights())
+            model.optimizer.build(model.trainable_variables)
+            variables = zip(model.optimizer.variables, saved.optimizer.variables, strict=True)
+            for variable, value in variables:
+                variable.assign(value)
+        return model
+
+    def _new_model(self) -> Any:
+        import keras
+
+        recipe = self.recipe
+        keras.utils.set_random_seed(recipe.seed)
+        model = build(
+            recipe.network,
+            keras,
+            window_frames=recipe.window_frames,
+            n_mfcc=recipe.frontend.n_mfcc,
+            n_labels=len(LABELS),
+        )
+        steps = recipe.epochs * self.sampler.steps
+        warm_up = max(1, steps // 20)
+        optimizer = keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                0.0,
+                steps - warm_up,
+                warmup_target=recipe.learning_rate,
+                warmup_steps=warm_up,
+            ),
+            weight_decay=recipe.weight_decay,
+            clipnorm=1.0,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=recipe.label_smoothing
+            ),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=False,
+        )
+        return model
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a Keras model so that `path` holds the old one or the new one, never a part."""
+    unfinished = path.with_name(f".{path.stem}-unfinished.keras")
+    model.save(unfinished)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _load_checkpoint(path: Path) -> Any:
+    try:
+        return load_model(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile):
+        raise RunError(
+            f"{path} is damaged; delete it, and --resume starts again from the first epoch"
+        ) from None
