@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from support import MODELS, RAVDESS_16K, SHIPPED, needs_16k, run_emopi
+from support import MODELS, RAVDESS_16K, ROOT, SHIPPED, needs_16k, run_emopi
 
 from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier, find_interpreter
@@ -42,6 +42,14 @@ def test_contract_and_card_say_what_the_pipeline_prints(evaluations: dict, name:
     assert found["n"] == score.n == 288
     card = (MODELS / f"{found['network']}.md").read_text()
     assert f"| {name} | {score.accuracy:.1%} | {score.uar:.1%} |" in card
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_readme_has_the_figures_of_the_contract(name: str) -> None:
+    score = read(MODELS / f"{name}.tflite")[1].scores[0]
+    kilobytes = (MODELS / f"{name}.tflite").stat().st_size / 1024
+    row = f"| {name} | {kilobytes:.0f} KB | {score.accuracy:.1%} | {score.uar:.1%} |"
+    assert row in (ROOT / "README.md").read_text()
 
 
 @needs_16k
