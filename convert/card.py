@@ -37,11 +37,11 @@ Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of 
 
 Protocol {record.protocol}, fold {record.fold}: {n_test} test clips, {n_train} training clips.
 Every figure is what the device pipeline (`emopi classify`) says of the test clips; the epoch is
-the last one, and nothing was chosen on test clips. One seed, so no spread: with {n_test} clips
-the standard error of an accuracy is about {_standard_error(int8):.1f} points.
+the last one, and nothing was chosen on test clips. One seed, so no spread over seeds; the
+intervals are 95 % bootstraps over the test clips' speakers.
 
-| model | accuracy | UAR |
-|---|---|---|
+| model | accuracy | UAR | macro F1 | calibration error |
+|---|---|---|---|---|
 {_score_rows(evaluations)}
 
 Confusion matrix of the int8 model (row: the clip's label, column: the model's):
@@ -91,16 +91,16 @@ def _speakers(evaluation: Evaluation) -> str:
 
 def _score_rows(evaluations: Sequence[Evaluation]) -> str:
     return "\n".join(
-        f"| {e.contract.network}-{e.contract.precision} | {e.score.accuracy:.1%} "
-        f"| {e.score.uar:.1%} |"
-        for e in evaluations
+        f"| {facts['network']}-{facts['precision']} "
+        f"| {facts['accuracy']:.1%} ({_span(facts['intervals']['accuracy'])}) "
+        f"| {facts['uar']:.1%} ({_span(facts['intervals']['uar'])}) "
+        f"| {facts['macro_f1']:.1%} | {facts['ece']:.1%} |"
+        for facts in (evaluation.to_json() for evaluation in evaluations)
     )
 
 
-def _standard_error(evaluation: Evaluation) -> float:
-    """Of the accuracy, in points, for independent clips (binomial)."""
-    p, n = evaluation.score.accuracy, evaluation.score.n
-    return float(100 * (p * (1 - p) / n) ** 0.5)
+def _span(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.1%} to {bounds[1]:.1%}"
 
 
 def _confusion(evaluation: Evaluation) -> str:

@@ -186,11 +186,18 @@ def check(folder: Path, as_json: bool) -> None:
         sys.exit(1)
 
 
+def _span(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.1%} to {bounds[1]:.1%}"
+
+
 def _print_evaluation(result: Evaluation) -> None:
     score = result.score
     click.echo(
         f"{result.contract.model_id} on {score.protocol} {score.fold}: {score.n} test clips\n"
-        f"accuracy {score.accuracy:.1%}   UAR {score.uar:.1%}\n"
+        f"accuracy {score.accuracy:.1%} ({_span(result.intervals['accuracy'])})   "
+        f"UAR {score.uar:.1%} ({_span(result.intervals['uar'])})   "
+        "(95 %, bootstrap over speakers)\n"
+        f"calibration error {result.calibration_error:.1%}\n"
     )
     labels = result.contract.labels
     width = max(map(len, labels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from emopi.device.contract import Contract, Score
 from emopi.device.decision import Decision
 from emopi.device.errors import ModelError
 from emopi.device.pipeline import classify
+from emopi.train import scores
 from emopi.train.corpora import Ravdess, Utterance
 from emopi.train.progress import track
 from emopi.train.run_record import write_atomically
@@ -36,36 +37,60 @@ class Evaluation:
     """One an utterance."""
 
     @property
+    def truth(self) -> NDArray[np.int64]:
+        """(n,) index of each clip's label."""
+        labels = self.contract.labels
+        return np.array([labels.index(utterance.label) for utterance in self.utterances])
+
+    @property
+    def answer(self) -> NDArray[np.int64]:
+        """(n,) index of the model's label; -1, so always wrong, where it heard no speech."""
+        index = {label: k for k, label in enumerate(self.contract.labels)}
+        return np.array([index.get(decision.label, -1) for decision in self.decisions])
+
+    @property
     def confusion(self) -> NDArray[np.int64]:
         """(labels, labels) counts: row the clip's label, column the model's."""
-        labels = self.contract.labels
-        counts = np.zeros((len(labels), len(labels)), np.int64)
-        for utterance, decision in zip(self.utterances, self.decisions, strict=True):
-            if decision.label in labels:  # "no speech" is in no column, so it counts as wrong
-                counts[labels.index(utterance.label), labels.index(decision.label)] += 1
-        return counts
+        return scores.confusion(self.truth, self.answer, len(self.contract.labels))
 
     @property
     def recall(self) -> dict[str, float]:
         """Share of each label's clips that was right; labels without clips are left out."""
-        clips = [utterance.label for utterance in self.utterances]
-        right = np.diag(self.confusion)
-        return {
-            label: float(right[k]) / clips.count(label)
-            for k, label in enumerate(self.contract.labels)
-            if label in clips
-        }
+        found = scores.recalls(self.truth, self.answer, len(self.contract.labels))
+        pairs = zip(self.contract.labels, found.tolist(), strict=True)
+        return {label: share for label, share in pairs if share == share}
 
     @property
     def score(self) -> Score:
         """Accuracy and unweighted average recall."""
+        truth, answer = self.truth, self.answer
         return Score(
             protocol=self.protocol,
             fold=self.fold,
-            n=len(self.utterances),
-            accuracy=float(np.diag(self.confusion).sum()) / len(self.utterances),
-            uar=float(np.mean(list(self.recall.values()))),
+            n=len(truth),
+            accuracy=scores.accuracy(truth, answer),
+            uar=scores.uar(truth, answer, len(self.contract.labels)),
         )
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % bootstrap intervals over speakers of accuracy and UAR."""
+        truth, answer, n_labels = self.truth, self.answer, len(self.contract.labels)
+        speakers = [utterance.speaker for utterance in self.utterances]
+        statistics: dict[str, Callable[[NDArray[np.int64]], float]] = {
+            "accuracy": lambda clips: scores.accuracy(truth[clips], answer[clips]),
+            "uar": lambda clips: scores.uar(truth[clips], answer[clips], n_labels),
+        }
+        return {
+            name: scores.speaker_interval(speakers, statistic)
+            for name, statistic in statistics.items()
+        }
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error of the decisions' confidence."""
+        confidence = np.array([decision.confidence for decision in self.decisions])
+        return scores.expected_calibration_error(confidence, self.truth == self.answer)
 
     def to_json(self) -> dict[str, Any]:
         """What `emopi evaluate --json` prints."""
@@ -78,6 +103,9 @@ class Evaluation:
             "fold": self.fold,
             "accuracy": score.accuracy,
             "uar": score.uar,
+            "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
+            "macro_f1": scores.macro_f1(self.truth, self.answer, len(self.contract.labels)),
+            "ece": self.calibration_error,
             "n": score.n,
             "labels": list(self.contract.labels),
             "recall": self.recall,

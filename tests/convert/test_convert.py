@@ -127,7 +127,7 @@ def test_contract_and_card(models: Path, network: str) -> None:
     assert len(contracts[1].calibration) == 192
     assert not set(contracts[1].calibration) & load_protocol("paper-80-20").fold("seed0").test
     card = (models / f"{network}.md").read_text()
-    assert f"| {network}-int8 | {contracts[1].scores[0].accuracy:.1%} |" in card
+    assert f"| {network}-int8 | {contracts[1].scores[0].accuracy:.1%} (" in card
     for text in ("CC BY-NC-SA", "EU AI Act", "Confusion matrix", "same 24 actors"):
         assert text in card
 
@@ -147,6 +147,9 @@ def test_evaluate_prints_what_the_contract_says(
     assert result["uar"] == contract.scores[0].uar
     assert result["n"] == sum(map(sum, result["confusion"])) == 288
     assert result["network"] == contract.network
+    low, high = result["intervals"]["accuracy"]
+    assert low <= result["accuracy"] <= high
+    assert 0 <= result["ece"] <= 1
     rows = [line.split(",") for line in (tmp_path / "clips.csv").read_text().splitlines()]
     assert len(rows) == 289
     right = sum(row[1] == row[2] for row in rows[1:])
