@@ -57,7 +57,7 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
             click.echo(f"emopi: {source.bandwidth_warning}", err=True)
         if as_json:
             shown = decision.to_json()
-            keys = ("label", "confidence", "probabilities", "level_dbfs", "model")
+            keys = ("label", "confidence", "probabilities", "model")
             fields = {"clip": str(clip)} | {key: shown[key] for key in keys}
             click.echo(json.dumps(fields, allow_nan=False))
         else:
