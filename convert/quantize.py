@@ -25,6 +25,7 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
     """
     import tensorflow as tf
     import tf_keras
+    from tensorflow.lite.python.convert import ConverterError
 
     _, window_frames, n_mfcc = model.input_shape
     twin = build(
@@ -47,7 +48,7 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
             converter.inference_output_type = tf.int8
         try:
             flatbuffer: bytes = converter.convert()
-        except Exception as error:
+        except (ConverterError, RuntimeError, ValueError) as error:
             raise ConversionError(
                 f"{network} cannot be converted to {precision}: {error} "
                 "(EMOPI_DEBUG=1 shows what the converter says)"

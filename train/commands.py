@@ -191,11 +191,11 @@ def _span(bounds: tuple[float, float]) -> str:
 
 
 def _print_evaluation(result: Evaluation) -> None:
-    score = result.score
+    score, intervals = result.score, result.intervals
     click.echo(
         f"{result.contract.model_id} on {score.protocol} {score.fold}: {score.n} test clips\n"
-        f"accuracy {score.accuracy:.1%} ({_span(result.intervals['accuracy'])})   "
-        f"UAR {score.uar:.1%} ({_span(result.intervals['uar'])})   "
+        f"accuracy {score.accuracy:.1%} ({_span(intervals['accuracy'])})   "
+        f"UAR {score.uar:.1%} ({_span(intervals['uar'])})   "
         "(95 %, bootstrap over speakers)\n"
         f"calibration error {result.calibration_error:.1%}\n"
     )
