@@ -29,7 +29,7 @@ class Recipe:
     augmentation: FeatureAugmentation = dataclasses.field(default_factory=FeatureAugmentation)
 
 
-EPOCHS = {"cnn": 300, "lstm": 300}
+EPOCHS = {"cnn": 200, "lstm": 200}
 
 
 def default_recipe(network: str, *, epochs: int | None, batch: int, seed: int) -> Recipe:

@@ -43,23 +43,23 @@ def transfer_weights(source: Any, target: Any) -> None:
 
 def _cnn(layers: Any, x: Any) -> Any:
     """Residual one-dimensional convolutions over time: the coefficients are the channels."""
-    x = _conv(layers, x, 96, 5)
-    x = layers.MaxPooling1D(2)(x)
+    x = _conv(layers, x, 96, 5, strides=2)
     for width in (96, 128, 160):
-        x = _residual(layers, x, width)
         x = layers.MaxPooling1D(2)(x)
+        x = _residual(layers, x, width)
         x = layers.Dropout(0.2)(x)
-    x = _conv(layers, x, 192, 3)
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     return layers.Dropout(0.4)(x)
 
 
 def _lstm(layers: Any, x: Any) -> Any:
-    """Two convolutions that shorten the sequence fourfold, then two LSTMs, averaged over time."""
-    for width in (96, 128):
-        x = _conv(layers, x, width, 5)
-        x = layers.MaxPooling1D(2)(x)
-        x = layers.Dropout(0.2)(x)
+    """Two convolutions that shorten the sequence eightfold, then two LSTMs, averaged over time."""
+    x = _conv(layers, x, 96, 5, strides=2)
+    x = layers.MaxPooling1D(2)(x)
+    x = layers.Dropout(0.2)(x)
+    x = _conv(layers, x, 128, 3)
+    x = layers.MaxPooling1D(2)(x)
+    x = layers.Dropout(0.2)(x)
     x = _lstm_layer(layers, 128)(x)
     x = layers.Dropout(0.3)(x)
     x = _lstm_layer(layers, 128)(x)
@@ -87,13 +87,21 @@ def _residual(layers: Any, x: Any, width: int) -> Any:
     around = x
     if x.shape[-1] != width:
         around = _conv(layers, x, width, 1, activation=None)
-    x = _conv(layers, x, width, 5)
-    x = _conv(layers, x, width, 5, activation=None)
+    x = _conv(layers, x, width, 3)
+    x = _conv(layers, x, width, 3, activation=None)
     return layers.ReLU()(layers.Add()([x, around]))
 
 
-def _conv(layers: Any, x: Any, width: int, kernel: int, activation: str | None = "relu") -> Any:
+def _conv(
+    layers: Any,
+    x: Any,
+    width: int,
+    kernel: int,
+    *,
+    strides: int = 1,
+    activation: str | None = "relu",
+) -> Any:
     """Convolution, batch normalization (folded away by the converter), ReLU."""
-    x = layers.Conv1D(width, kernel, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.Conv1D(width, kernel, strides=strides, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.98)(x)
     return layers.ReLU()(x) if activation else x
