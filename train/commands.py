@@ -1,4 +1,4 @@
-"""The commands of a workstation: `emopi dataset`, `emopi train`, `emopi evaluate`."""
+"""The commands `emopi dataset` and `emopi train`, and options that other commands share."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from emopi.device.commands import resolve_model
 from emopi.train.topology import NETWORKS
-
-if TYPE_CHECKING:
-    from emopi.train.evaluate import Evaluation
 
 folder_argument = click.Path(path_type=Path, file_okay=False)
 corpus_option = click.option(
     "--corpus",
     required=True,
+    multiple=True,
     type=folder_argument,
-    help="Folder that holds RAVDESS, anyhow nested.",
+    help="Folder that holds a corpus, anyhow nested: RAVDESS, CREMA-D, EmoDB, SAVEE or TESS, "
+    "recognized by its file names. Several are mixed: give it once for each.",
 )
 protocol_option = click.option(
     "--protocol",
     default="paper-80-20",
     show_default=True,
     metavar="NAME",
-    help="How the corpus is divided: paper-80-20, paper-70-30, random-10fold, upm-5, emobox-6.",
+    help="How the clips are divided. RAVDESS: paper-80-20, paper-70-30, random-10fold, upm-5, "
+    "emobox-6 (other corpora join the training side). Any corpora: random-5fold, speakers-5, and "
+    "all, which holds nothing out.",
 )
 fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of the protocol.")
 
@@ -65,7 +64,7 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
 )
 def train(
     network: str,
-    corpus: Path,
+    corpus: tuple[Path, ...],
     protocol: str,
     fold: str | None,
     out: Path,
@@ -79,8 +78,9 @@ def train(
 ) -> None:
     """Train the cnn or the lstm on the training side of a protocol's fold.
 
-    The test clips are never looked at, and the model is that of the last epoch. Progress is on
-    stderr; the run folder keeps the Keras model, its history and run.json.
+    Emotion and speaker are read from the names of files. The test clips are never looked at, and
+    the model is that of the last epoch. Progress is on stderr; the run folder keeps the Keras
+    model, its history and run.json.
     """
     from emopi.train.backend import import_tensorflow
 
@@ -104,6 +104,7 @@ def train(
             jobs=jobs,
             command=shlex.join(["emopi", *sys.argv[1:]]),
             watch=progress.show,
+            tell=lambda text: click.echo(text, err=True),
         )
     click.echo(
         f"{out}: {record.network} trained for {record.epochs_done} epochs in "
@@ -111,47 +112,9 @@ def train(
     )
 
 
-@click.command()
-@click.argument("model", metavar="MODEL")
-@corpus_option
-@protocol_option
-@fold_option
-@click.option("--allow-seen", is_flag=True, help="Even on clips that the model was trained on.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.option(
-    "--clips", "clips_csv", type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write label, decision and probabilities of every clip to this CSV file.",
-)  # fmt: skip
-def evaluate(
-    model: str,
-    corpus: Path,
-    protocol: str,
-    fold: str | None,
-    allow_seen: bool,
-    as_json: bool,
-    clips_csv: Path | None,
-) -> None:
-    """Score MODEL on the test clips of a protocol, through the device's own pipeline.
-
-    Without --fold it is the one that the model was trained for. Needs no TensorFlow.
-    """
-    from emopi.train.evaluate import evaluate as evaluate_model
-    from emopi.train.evaluate import write_clips
-
-    if clips_csv and not clips_csv.parent.is_dir():
-        raise click.UsageError(f"--clips {clips_csv}: there is no folder {clips_csv.parent}")
-    result = evaluate_model(resolve_model(model), corpus, protocol, fold, allow_seen=allow_seen)
-    if as_json:
-        click.echo(json.dumps(result.to_json(), allow_nan=False))
-    else:
-        _print_evaluation(result)
-    if clips_csv:
-        write_clips(result, clips_csv)
-
-
 @click.group()
 def dataset() -> None:
-    """Get RAVDESS, and check what you have of it."""
+    """Get RAVDESS, and check what you have of it or of another corpus."""
 
 
 @dataset.command()
@@ -174,35 +137,14 @@ def download(folder: Path) -> None:
 @click.argument("folder", type=folder_argument)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def check(folder: Path, as_json: bool) -> None:
-    """Say what FOLDER holds of RAVDESS: missing, duplicated, foreign and unreadable files.
+    """Say what FOLDER holds of its corpus: missing, duplicated, foreign and unreadable files.
 
     Exits with 1 if a clip is missing or cannot be read.
     """
-    from emopi.train.corpus_check import check_corpus, render
+    from emopi.train.corpus_check import check_corpus
+    from emopi.train.corpus_report import render
 
     result = check_corpus(folder)
     click.echo(json.dumps(result.to_json()) if as_json else render(result))
     if not result.usable:
         sys.exit(1)
-
-
-def _span(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:.1%} to {bounds[1]:.1%}"
-
-
-def _print_evaluation(result: Evaluation) -> None:
-    score, intervals = result.score, result.intervals
-    click.echo(
-        f"{result.contract.model_id} on {score.protocol} {score.fold}: {score.n} test clips\n"
-        f"accuracy {score.accuracy:.1%} ({_span(intervals['accuracy'])})   "
-        f"UAR {score.uar:.1%} ({_span(intervals['uar'])})   "
-        "(95 %, bootstrap over speakers)\n"
-        f"calibration error {result.calibration_error:.1%}\n"
-    )
-    labels = result.contract.labels
-    width = max(map(len, labels))
-    head = " ".join(f"{label[:5]:>5}" for label in labels)
-    click.echo(f"{'clip':<{width}} {head}  recall")
-    for label, row in zip(labels, result.confusion, strict=True):
-        cells = " ".join(f"{count or '.':>5}" for count in row)
-        click.echo(f"{label:<{width}} {cells}  {result.recall.get(label, float('nan')):6.1%}")

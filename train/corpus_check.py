@@ -1,4 +1,4 @@
-"""What a folder holds of RAVDESS, every clip opened: `emopi dataset check`."""
+"""What a folder holds of a corpus, every clip opened: `emopi dataset check`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import hashlib
 import multiprocessing
 import os
 import re
-import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from emopi.device.audio import FileSource, read_clip
 from emopi.device.errors import AudioError
-from emopi.train.corpora import LABELS, CorpusReport, Ravdess
+from emopi.train.corpora import LABELS, CorpusReport, Ravdess, Reader, recognize
 from emopi.train.progress import track
 
 _FEW = 64
 """Files that one process reads sooner than others start."""
-_LINES = 8
-"""What is listed one a line is cut off after so many."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,14 +40,26 @@ class CorpusCheck:
     """What `check_corpus` found; the properties draw the conclusions."""
 
     folder: Path
+    reader: type[Reader]
     report: CorpusReport
     recordings: dict[Path, Recording]
     """Every clip that is used, and every file that holds the same clip."""
 
     @property
+    def expected(self) -> int:
+        """Clips of the published corpus, apart from those that are left out."""
+        return sum(self.reader.counts.values())
+
+    @property
+    def n_missing(self) -> int:
+        """Published clips that are not there; where no rule names them, by the label's count."""
+        lacking = sum(max(0, published - found) for found, published in self.by_label.values())
+        return len(self.report.missing) or lacking
+
+    @property
     def usable(self) -> bool:
         """Whether every published clip is there and those that are used can be read."""
-        return not self.report.missing and not any(used.error for used in self.used)
+        return not self.n_missing and not any(used.error for used in self.used)
 
     @property
     def used(self) -> list[Recording]:
@@ -75,27 +84,24 @@ class CorpusCheck:
     def identical(self) -> list[tuple[str, ...]]:
         """Clip ids that hold the same recording, in groups."""
         groups = defaultdict(list)
-        for used in self.used:
+        for used, utterance in zip(self.used, self.report.utterances, strict=True):
             if not used.error:
-                groups[used.content].append(used.path.stem)
+                groups[used.content].append(utterance.clip_id)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
     @property
     def by_label(self) -> dict[str, tuple[int, int]]:
-        """Emotion to (clips found, clips published)."""
-        return self._shares(lambda clip_id: LABELS[int(clip_id[6:8]) - 1], LABELS)
+        """Emotion to (clips found, clips published), for those that the corpus has."""
+        found = Counter(utterance.label for utterance in self.report.utterances)
+        published = self.reader.counts
+        return {name: (found[name], published[name]) for name in LABELS if name in published}
 
     @property
     def by_speaker(self) -> dict[str, tuple[int, int]]:
-        """Actor, "01" to "24", to (clips found, clips published)."""
-        return self._shares(lambda clip_id: clip_id[-2:], [f"{n:02}" for n in range(1, 25)])
-
-    def _shares(
-        self, key: Callable[[str], str], names: Sequence[str]
-    ) -> dict[str, tuple[int, int]]:
-        found = Counter(key(utterance.clip_id) for utterance in self.report.utterances)
-        published = Counter(map(key, Ravdess.published()))
-        return {name: (found[name], published[name]) for name in names}
+        """Speaker, in the corpus's own terms, to (clips found, clips published; 0 if unknown)."""
+        found = Counter(u.speaker for u in self.report.utterances)
+        published = self.reader.speakers.items()
+        return {name: (found[self.reader.prefixed(name)], n) for name, n in published}
 
     @property
     def rates_hz(self) -> dict[int, int]:
@@ -123,14 +129,15 @@ class CorpusCheck:
     def to_json(self) -> dict[str, Any]:
         """Everything, in types that `json` knows; paths relative to the folder."""
         return {
-            "corpus": Ravdess.name,
+            "corpus": self.reader.name,
             "folder": str(self.folder),
             "usable": self.usable,
             "clips": len(self.used),
-            "expected": len(Ravdess.published()),
+            "expected": self.expected,
             "labels": {name: found for name, (found, _) in self.by_label.items()},
             "speakers": {name: found for name, (found, _) in self.by_speaker.items()},
             "missing": list(self.report.missing),
+            "n_missing": self.n_missing,
             "unreadable": [
                 {"file": self.name(bad.path), "error": bad.error} for bad in self.unreadable
             ],
@@ -140,6 +147,10 @@ class CorpusCheck:
             ],
             "foreign": {
                 kind: [self.name(path) for path in paths] for kind, paths in self.foreign.items()
+            },
+            "left_out": {
+                reason: [self.name(path) for path in paths]
+                for reason, paths in self.report.left_out.items()
             },
             "identical": [list(group) for group in self.identical],
             "sample_rates_hz": {str(rate): n for rate, n in self.rates_hz.items()},
@@ -153,16 +164,18 @@ class CorpusCheck:
 
 
 def check_corpus(folder: Path) -> CorpusCheck:
-    """Decode every RAVDESS clip below `folder`, on all cores, and compare with what is published.
+    """Decode every clip below `folder`, on all cores, and compare with what is published.
 
-    An unreadable file is a finding, no error. Raises `CorpusError` if `folder` is no folder.
+    A folder without any clip is taken for an empty RAVDESS; an unreadable file is a finding, no
+    error. Raises `CorpusError` if `folder` is no folder, or holds clips of several corpora.
     Starts processes, so that a script must call it below `if __name__ == "__main__":`.
     """
-    report = Ravdess.scan(folder)
+    reader = recognize(folder, nothing=Ravdess)
+    report = reader.scan(folder)
     spares = (path for paths in report.copies for path in paths[1:])
     paths = [*(utterance.path for utterance in report.utterances), *spares]
     decoded = track(_decode_all(paths), len(paths), "reading")
-    return CorpusCheck(folder, report, {recording.path: recording for recording in decoded})
+    return CorpusCheck(folder, reader, report, {recording.path: recording for recording in decoded})
 
 
 def _decode_all(paths: Sequence[Path]) -> Iterator[Recording]:
@@ -195,100 +208,3 @@ def _kind(path: Path) -> str:
     if path.stem[:2] in ("01", "02"):
         return "sound of videos"
     return "songs" if path.stem[:5] == "03-02" else "others"
-
-
-def render(check: CorpusCheck) -> str:
-    """What a person wants to know, the verdict last; no list longer than a few lines."""
-    expected = len(Ravdess.published())
-    lines = [f"{check.folder}: {len(check.used)} of {expected} RAVDESS speech clips"]
-    if check.rates_hz:
-        lines += [
-            f"  length      {check.duration_s / 60:.1f} minutes",
-            f"  format      {_format(check)}",
-        ]
-    lines += _missing(check)
-    lines += _listed(
-        "unreadable",
-        f"{len(check.unreadable)} files",
-        [bad.error.replace(f"{check.folder}{os.sep}", "") for bad in check.unreadable],
-    )
-    if check.report.copies:
-        lines.append(
-            f"  copies      {len(check.report.copies)} clips more than once; one of each is used"
-        )
-    lines += _listed(
-        "differing",
-        f"{len(check.different_copies)} clips have copies that are not the same; used is the first",
-        [", ".join(map(check.name, paths)) for paths in check.different_copies],
-    )
-    lines += _listed(
-        "identical",
-        "the same recording under more than one name",
-        [
-            " = ".join(group) + " (so published)" * (Ravdess.identical.get(group[-1]) == group[0])
-            for group in check.identical
-        ],
-    )
-    for kind, paths in check.foreign.items():
-        example = f"{'such as ' * (len(paths) > 1)}{check.name(paths[0])}"
-        lines.append(f"  not used    {kind}: {len(paths)}, {example}")
-    return "\n".join([*lines, _verdict(check)])
-
-
-def _format(check: CorpusCheck) -> str:
-    names = {1: "mono", 2: "stereo"}
-    rates = {f"{rate} Hz": n for rate, n in check.rates_hz.items()}
-    channels = {names.get(k, f"{k} channels"): n for k, n in check.channels.items()}
-    return "; ".join(
-        ", ".join(f"{n} {name}" if len(counts) > 1 else name for name, n in counts.items())
-        for counts in (rates, channels)
-    )
-
-
-def _missing(check: CorpusCheck) -> list[str]:
-    """The missing clips one by one if they are few, else by actor and emotion."""
-    missing = check.report.missing
-    if not check.used or len(missing) <= _LINES:
-        return _listed("missing", f"{len(missing)} clips", missing if check.used else ())
-    return [
-        f"  missing     {len(missing)} clips",
-        f"    actors    {_incomplete(check.by_speaker)}",
-        f"    emotions  {_incomplete(check.by_label)}",
-    ]
-
-
-def _incomplete(shares: dict[str, tuple[int, int]]) -> str:
-    """Clips found of those published, as in: 05 1/60, 20 2/60; none of 02-04, 06-19, 21-24."""
-    partly = [f"{name} {n}/{total}" for name, (n, total) in shares.items() if 0 < n < total]
-    absent = [name for name, (n, _) in shares.items() if not n]
-    parts = [", ".join(partly)] if partly else []
-    return "; ".join(parts + ([f"none of {', '.join(_ranges(absent))}"] if absent else []))
-
-
-def _ranges(names: Sequence[str]) -> list[str]:
-    """Consecutive numbers joined, as 02-04; other names as they are."""
-    runs: list[list[str]] = []
-    for name in names:
-        if runs and name.isdecimal() and int(name) == int(runs[-1][-1]) + 1:
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    return [run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-
-
-def _listed(title: str, what: str, items: Sequence[str]) -> list[str]:
-    """A heading and the first of `items` below it; nothing if there are none."""
-    if not items:
-        return []
-    lines = [f"  {title:<11} {what}", *(f"    {item}" for item in items[:_LINES])]
-    more = len(items) - _LINES
-    return [*lines, f"    and {more} more (all: --json)"] if more > 0 else lines
-
-
-def _verdict(check: CorpusCheck) -> str:
-    if check.usable and not (check.unreadable or check.different_copies):
-        return "Complete and readable."
-    if check.usable:
-        return "Complete, and what is used can be read; delete the copies that are wrong."
-    first = "delete what is unreadable, then run" if check.unreadable else "run"
-    return f"Not usable yet: {first} emopi dataset download {shlex.quote(str(check.folder))}"

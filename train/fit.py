@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emopi.device.frontend import Floats
-from emopi.train.corpora import LABELS, Ravdess, Utterance, corpus_hash
+from emopi.train.corpora import (
+    LABELS,
+    Corpora,
+    Utterance,
+    corpus_hash,
+    ids_hash,
+    read_corpora,
+)
 from emopi.train.dataset import FeatureSet, WindowSampler, centred, features, statistics
 from emopi.train.recipe import Recipe
 from emopi.train.run_record import RunRecord, commit, hardware, own_folder, versions
@@ -20,7 +28,7 @@ from emopi.train.training import Training
 
 def fit(
     recipe: Recipe,
-    corpus: Path,
+    corpus: Path | Sequence[Path],
     protocol: str,
     fold: str | None,
     out: Path,
@@ -31,15 +39,20 @@ def fit(
     jobs: int | None = None,
     command: str = "",
     watch: Callable[[dict[str, float]], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> RunRecord:
     """Train into the run folder `out` and return its record; `watch` is told of each epoch.
 
-    The model is that of the last epoch. Interrupted (Ctrl-C too), the folder keeps a checkpoint
-    from which `resume` goes on to the very model that an undisturbed run would have given, as far
-    as TensorFlow's own arithmetic repeats. Raises `RunError` where `out` does not fit.
+    Each folder of `corpus` holds one corpus; `tell` is told what of it is left out. The model is
+    that of the last epoch. Interrupted (Ctrl-C too), the folder keeps a checkpoint from which
+    `resume` goes on to the very model that an undisturbed run would have given, as far as
+    TensorFlow's own arithmetic repeats. Raises `RunError` where `out` does not fit.
     """
-    utterances = Ravdess.read(corpus)
-    chosen = load_protocol(protocol).fold(fold)
+    corpora = read_corpora(corpus)
+    for note in corpora.notes:
+        tell(note)
+    utterances = corpora.utterances
+    chosen = load_protocol(protocol, utterances).fold(fold)
     sides = _sides(utterances, chosen, validation_share, recipe.seed)
     with own_folder(out, resume):
         sha256 = corpus_hash(utterances)
@@ -59,14 +72,7 @@ def fit(
             fold=chosen.name,
             validation_share=validation_share,
             recipe=dataclasses.asdict(recipe),
-            corpus={
-                "name": Ravdess.name,
-                "folder": str(corpus.resolve()),
-                "sha256": sha256,
-                "train": len(sides.train),
-                "validation": len(sides.validation),
-                "test": len(sides.test),
-            },
+            corpus=_provenance(corpora, sha256, sides),
             normalization=sampler.normalization.to_json(),
             command=command,
             commit=commit(),
@@ -80,6 +86,19 @@ def fit(
         record.write(out)
         validation = _validation(recipe, sampler, _indices(utterances, sides.validation))
         return Training(recipe, record, sampler, validation, out, watch).run()
+
+
+def _provenance(corpora: Corpora, sha256: str, sides: Split) -> dict[str, Any]:
+    """What the run record says of the clips."""
+    return {
+        "name": corpora.name,
+        "folders": [str(folder.resolve()) for folder in corpora.folders],
+        "sha256": sha256,
+        "ids_sha256": ids_hash(corpora.utterances),
+        "train": len(sides.train),
+        "validation": len(sides.validation),
+        "test": len(sides.test),
+    }
 
 
 def _sampler(recipe: Recipe, data: FeatureSet, training: tuple[int, ...]) -> WindowSampler:
@@ -109,7 +128,7 @@ def _validation(
 
 def training_side(utterances: tuple[Utterance, ...], record: RunRecord) -> tuple[Utterance, ...]:
     """The clips that a run was trained on: neither test nor validation."""
-    fold = load_protocol(record.protocol).fold(record.fold)
+    fold = load_protocol(record.protocol, utterances).fold(record.fold)
     return _sides(utterances, fold, record.validation_share, record.recipe["seed"]).train
 
 

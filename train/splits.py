@@ -1,7 +1,8 @@
 """Named protocols: which clips are for training, validation and test, fold by fold.
 
-The protocols are frozen as `protocols/*.json`, so that a published figure names its test clips.
-`python -m emopi.train.splits` writes them anew; a test proves that they come out the same.
+Those that divide RAVDESS are frozen (`emopi.train.frozen_protocols`), and other corpora's clips
+join their training side. The others are computed from the clips at hand, by a rule that no
+library's version changes, and work for any corpora.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from emopi.device.errors import CorpusError, SpecError
-from emopi.train.corpora import Ravdess, Utterance
+from emopi.train.corpora import LABELS, Ravdess, Utterance
 
-UPM_5_TEST = ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24),
-              (1, 4, 9, 22))  # fmt: skip
-UPM_5_VALIDATION = ((3, 6), (10, 11), (8, 17), (1, 14), (2, 5))
-EMOBOX_6_TEST = ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24),
-                 (2, 15, 16, 18), (6, 13, 17, 22))  # fmt: skip
+ALL, RANDOM, SPEAKERS = "all", "random-5fold", "speakers-5"
+"""Protocols that are not frozen: no test at all, and two by rule."""
+
+RULES = (RANDOM, SPEAKERS)
+_DESCRIPTIONS = {
+    ALL: "Everything for training, nothing to test on: for a model to be used.",
+    RANDOM: "Random, stratified by emotion, 5 folds of the clips at hand. The same speakers on "
+    "both sides: figures are optimistic for a stranger's voice.",
+    SPEAKERS: "Unseen speakers: 5 folds of the clips at hand (fewer if there are fewer speakers).",
+}
+
+FOLDS = 5
+"""Of a protocol by rule."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,13 +40,13 @@ class Fold:
     name: str
     test: frozenset[str]
     """Clip ids."""
-    validation: frozenset[str]
+    validation: frozenset[str] = frozenset()
     """Clip ids, none of `test`; may be empty."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Protocol:
-    """A published way to divide RAVDESS."""
+    """A way to divide clips, in one or more folds."""
 
     name: str
     description: str
@@ -64,15 +72,30 @@ class Split:
     test: tuple[Utterance, ...]
 
 
-def protocol_names() -> list[str]:
-    """The protocols that `load_protocol` knows."""
+def frozen_names() -> list[str]:
+    """The protocols that divide RAVDESS."""
     folder = files("emopi.train") / "protocols"
     return sorted(Path(str(p)).stem for p in folder.iterdir() if p.name.endswith(".json"))
 
 
-def load_protocol(name: str) -> Protocol:
-    """The frozen protocol of that name; `SpecError` names those that exist."""
-    if name not in protocol_names():
+def protocol_names() -> list[str]:
+    """The protocols that `load_protocol` knows."""
+    return sorted([*frozen_names(), ALL, *RULES])
+
+
+def load_protocol(name: str, utterances: Sequence[Utterance] | None = None) -> Protocol:
+    """The protocol of that name; `SpecError` names those that exist.
+
+    One by rule divides `utterances`, and depends on their ids, speakers and labels alone. Raises
+    `CorpusError` if they are too few for it, `SpecError` if they are not given.
+    """
+    if name == ALL:
+        return Protocol(ALL, _DESCRIPTIONS[ALL], (Fold(ALL, frozenset()),))
+    if name in RULES:
+        if utterances is None:
+            raise SpecError(f"protocol {name} depends on the clips that it divides: name a corpus")
+        return _random(utterances) if name == RANDOM else _unseen_speakers(utterances)
+    if name not in frozen_names():
         raise SpecError(f"no protocol {name!r}; expected one of: {', '.join(protocol_names())}")
     content = json.loads((files("emopi.train") / "protocols" / f"{name}.json").read_text())
     return Protocol(
@@ -85,15 +108,24 @@ def load_protocol(name: str) -> Protocol:
     )
 
 
+def description(name: str) -> str:
+    """What the protocol of that name does, in a sentence or two; `SpecError` for an unknown one."""
+    return _DESCRIPTIONS.get(name) or load_protocol(name).description
+
+
 def split(utterances: Sequence[Utterance], fold: Fold) -> Split:
     """Divide `utterances`; `CorpusError` if a test or validation clip of the fold is missing."""
-    by_id = {utterance.clip_id: utterance for utterance in utterances}
-    if missing := sorted((fold.test | fold.validation) - set(by_id)):
+    held_out = fold.test | fold.validation
+    if missing := sorted(held_out - {utterance.clip_id for utterance in utterances}):
+        if not any(utterance.corpus == Ravdess.name for utterance in utterances):
+            raise CorpusError(
+                f"the test clips of fold {fold.name} are of RAVDESS, which is not in the corpus; "
+                f"add it, or divide by another protocol: {', '.join(RULES)}"
+            )
         raise CorpusError(
             f"{len(missing)} clips of fold {fold.name} are not in the corpus, the first "
             f"{missing[0]}; a figure on the rest would not compare. See: emopi dataset check DIR"
         )
-    held_out = fold.test | fold.validation
     return Split(
         train=tuple(u for u in utterances if u.clip_id not in held_out),
         validation=tuple(u for u in utterances if u.clip_id in fold.validation),
@@ -106,74 +138,42 @@ def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> set[st
     strata = defaultdict(list)
     for utterance in utterances:
         strata[utterance.label].append(utterance.clip_id)
-    return set(_draw(list(strata.values()), share, f"hold out {seed}"))
+    return set(draw(list(strata.values()), share, f"hold out {seed}"))
 
 
-def write_protocols(folder: Path) -> None:
-    """Write every protocol's JSON file into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for content in _protocols():
-        (folder / f"{content['name']}.json").write_text(_render(content))
+def _random(utterances: Sequence[Utterance]) -> Protocol:
+    strata: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for utterance in utterances:
+        strata[LABELS.index(utterance.label), utterance.corpus].append(utterance.clip_id)
+    folds = deal([strata[key] for key in sorted(strata)], FOLDS, RANDOM)
+    return _by_rule(RANDOM, folds)
 
 
-def _protocols() -> list[dict[str, Any]]:
-    strata = _ids_by_emotion()
-    return [
-        {
-            "name": f"paper-{100 - test}-{test}",
-            "description": f"Random, stratified by emotion, {test} % test, 5 seeds. The same "
-            "speakers on both sides: figures are optimistic for a stranger's voice.",
-            "folds": {
-                f"seed{seed}": _sides(
-                    _draw(strata, test / 100, f"paper-{100 - test}-{test} {seed}")
-                )
-                for seed in range(5)
-            },
-        }
-        for test in (20, 30)
-    ] + [
-        {
-            "name": "random-10fold",
-            "description": "Random, stratified by emotion, 10 folds. The same speakers on both "
-            "sides: figures are optimistic for a stranger's voice.",
-            "folds": {
-                f"fold{k + 1}": _sides(ids) for k, ids in enumerate(_deal(strata, 10, "10fold"))
-            },
-        },
-        {
-            "name": "upm-5",
-            "description": "Unseen speakers: 5 folds of 4 or 5 test actors, 2 validation actors "
-            "(Luna-Jimenez et al. 2021).",
-            "folds": {
-                f"fold{k + 1}": _sides(_clips_of(test), _clips_of(validation))
-                for k, (test, validation) in enumerate(
-                    zip(UPM_5_TEST, UPM_5_VALIDATION, strict=True)
-                )
-            },
-        },
-        {
-            "name": "emobox-6",
-            "description": "Unseen speakers: 6 folds of 4 test actors (EmoBox, Ma et al. 2024).",
-            "folds": {
-                f"fold{k + 1}": _sides(_clips_of(test)) for k, test in enumerate(EMOBOX_6_TEST)
-            },
-        },
-    ]
+def _unseen_speakers(utterances: Sequence[Utterance]) -> Protocol:
+    clips: dict[str, list[str]] = defaultdict(list)
+    corpora: dict[str, set[str]] = defaultdict(set)
+    for utterance in utterances:
+        clips[utterance.speaker].append(utterance.clip_id)
+        corpora[utterance.corpus].add(utterance.speaker)
+    if len(clips) < 2:
+        raise CorpusError(f"{SPEAKERS} holds speakers out; expected 2 or more, found {len(clips)}")
+    n_folds = min(FOLDS, len(clips))
+    folds = deal([sorted(corpora[name]) for name in sorted(corpora)], n_folds, SPEAKERS)
+    return _by_rule(
+        SPEAKERS, [[clip_id for speaker in fold for clip_id in clips[speaker]] for fold in folds]
+    )
 
 
-def _sides(test: Sequence[str], validation: Sequence[str] = ()) -> dict[str, list[str]]:
-    return {"test": sorted(test), "validation": sorted(validation)}
-
-
-def _clips_of(actors: Sequence[int]) -> list[str]:
-    return [clip_id for clip_id in Ravdess.published() if int(clip_id[-2:]) in actors]
-
-
-def _ids_by_emotion() -> list[list[str]]:
-    strata = defaultdict(list)
-    for clip_id in Ravdess.published():
-        strata[clip_id[6:8]].append(clip_id)
-    return [strata[emotion] for emotion in sorted(strata)]
+def _by_rule(name: str, folds: Sequence[Sequence[str]]) -> Protocol:
+    if not all(folds):
+        raise CorpusError(
+            f"{sum(map(len, folds))} clips are too few for {name}: a fold would have none"
+        )
+    return Protocol(
+        name,
+        _DESCRIPTIONS[name],
+        tuple(Fold(f"fold{k + 1}", frozenset(test)) for k, test in enumerate(folds)),
+    )
 
 
 def _shuffled(clip_ids: Sequence[str], salt: str) -> list[list[str]]:
@@ -184,7 +184,7 @@ def _shuffled(clip_ids: Sequence[str], salt: str) -> list[list[str]]:
     return sorted(groups.values(), key=lambda g: hashlib.sha256(f"{salt} {g[0]}".encode()).digest())
 
 
-def _draw(strata: Sequence[Sequence[str]], share: float, salt: str) -> list[str]:
+def draw(strata: Sequence[Sequence[str]], share: float, salt: str) -> list[str]:
     """A share of every stratum; sizes by largest remainder, so that the total is right too."""
     sizes = [int(len(stratum) * share) for stratum in strata]
     short = round(sum(map(len, strata)) * share) - sum(sizes)
@@ -201,7 +201,7 @@ def _draw(strata: Sequence[Sequence[str]], share: float, salt: str) -> list[str]
     return drawn
 
 
-def _deal(strata: Sequence[Sequence[str]], n_folds: int, salt: str) -> list[list[str]]:
+def deal(strata: Sequence[Sequence[str]], n_folds: int, salt: str) -> list[list[str]]:
     """Every stratum dealt out over folds, the dealer going on where the last stratum ended."""
     folds: list[list[str]] = [[] for _ in range(n_folds)]
     turn = 0
@@ -210,20 +210,3 @@ def _deal(strata: Sequence[Sequence[str]], n_folds: int, salt: str) -> list[list
             folds[turn % n_folds] += group
             turn += len(group)
     return folds
-
-
-def _render(content: dict[str, Any]) -> str:
-    """JSON with one fold's side a line: short diffs, short files."""
-    folds = ",\n".join(
-        f'  "{name}": {{\n   "test": {json.dumps(sides["test"])},\n'
-        f'   "validation": {json.dumps(sides["validation"])}\n  }}'
-        for name, sides in content["folds"].items()
-    )
-    return (
-        f'{{\n "name": {json.dumps(content["name"])},\n'
-        f' "description": {json.dumps(content["description"])},\n "folds": {{\n{folds}\n }}\n}}\n'
-    )
-
-
-if __name__ == "__main__":
-    write_protocols(Path(__file__).resolve().parent / "protocols")

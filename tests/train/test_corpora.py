@@ -83,8 +83,8 @@ class TestScan:
     def test_no_folder(self, tmp_path: Path, call: Callable[[Path], object]) -> None:
         with pytest.raises(CorpusError) as caught:
             call(tmp_path / "none")
-        expected = "is not a folder; expected one that holds RAVDESS clips"
-        assert str(caught.value) == f"{tmp_path / 'none'} {expected}"
+        expected = "is not a folder; expected one that holds "
+        assert str(caught.value).startswith(f"{tmp_path / 'none'} {expected}")
 
 
 def test_read_of_a_folder_without_clips(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from clips import A, B, write, write_corpus
 from support import SHARED
 
 from emopi.device.audio import read_clip
+from emopi.device.errors import CorpusError
 from emopi.train.commands import dataset
-from emopi.train.corpora import LABELS, Ravdess, corpus_hash
-from emopi.train.corpus_check import CorpusCheck, check_corpus, render
+from emopi.train.corpora import LABELS, Ravdess, Savee, corpus_hash
+from emopi.train.corpus_check import CorpusCheck, check_corpus
+from emopi.train.corpus_report import render
 
 STEREO = (
     "03-01-02-01-01-02-01",
@@ -219,6 +221,84 @@ class TestCheck:
         for folder in (Path(), Path("03 01")):
             assert f"{B}.wav is empty (0 bytes)" in render(check_corpus(folder))
         assert "emopi dataset download '03 01'" in render(check_corpus(Path("03 01")))
+
+
+class TestOtherCorpora:
+    def test_complete(self, tmp_path: Path) -> None:
+        for number, clip_id in enumerate(Savee.published()):
+            write(tmp_path / f"{clip_id.partition('/')[2]}.wav", number, n=24, rate_hz=44_100)
+        check = check_corpus(tmp_path)
+        assert check.usable
+        assert render(check).splitlines() == [
+            f"{tmp_path}: 480 of 480 SAVEE speech clips",
+            "  length      0.0 minutes",
+            "  format      44100 Hz; mono",
+            "Complete and readable.",
+        ]
+        content = check.to_json()
+        assert content["corpus"] == "savee"
+        assert content["speakers"] == {"DC": 120, "JE": 120, "JK": 120, "KL": 120}
+        assert "calm" not in content["labels"]
+
+    def test_missing_clips_that_a_rule_names(self, tmp_path: Path) -> None:
+        for number, clip_id in enumerate(Savee.published()[:-2]):
+            write(tmp_path / f"{clip_id.partition('/')[2]}.wav", number, n=24)
+        check = check_corpus(tmp_path)
+        assert not check.usable
+        assert check.report.missing == ("savee/KL_su14", "savee/KL_su15")
+        lines = render(check).splitlines()
+        assert lines[3:6] == ["  missing     2 clips", "    savee/KL_su14", "    savee/KL_su15"]
+        assert lines[-1].startswith("What is there can be trained on, but its figures would not")
+
+    def test_missing_clips_that_are_counted(self, tmp_path: Path) -> None:
+        """Which sentences a speaker of EmoDB has, no rule tells; how many an emotion, it does."""
+        names = ("03a01Wa", "03a01Na", "08a01Wa", "03a01Lb", "16b10Lc")
+        for number, name in enumerate(names):
+            write(tmp_path / f"{name}.wav", number, rate_hz=16_000)
+        check = check_corpus(tmp_path)
+        assert (check.usable, check.n_missing, check.report.missing) == (False, 451, ())
+        assert render(check).splitlines()[:-1] == [
+            f"{tmp_path}: 3 of 454 EmoDB speech clips",
+            "  length      0.0 minutes",
+            "  format      16000 Hz; mono",
+            "  missing     451 clips",
+            "    actors    none of 09-16",
+            "    emotions  neutral 1/79, angry 2/127; none of happy, sad, fearful, disgust",
+            "  left out    2 clips: boredom is none of the labels",
+        ]
+        content = check.to_json()
+        assert content["left_out"] == {
+            "boredom is none of the labels": ["03a01Lb.wav", "16b10Lc.wav"]
+        }
+        assert (content["n_missing"], content["foreign"]) == (451, {})
+
+    def test_more_than_are_published(self, tmp_path: Path) -> None:
+        """As in the second edition of EmoDB."""
+        for number in range(460):
+            write(tmp_path / f"03{'ab'[number % 2]}{number // 52:02}N{chr(97 + number % 26)}.wav",
+                  number, n=24)  # fmt: skip
+        check = check_corpus(tmp_path)
+        assert len(check.used) > 79
+        assert check.by_label["neutral"] == (len(check.used), 79)
+        assert check.n_missing == 454 - 79
+
+    def test_unreadable(self, tmp_path: Path) -> None:
+        write(tmp_path / "OAF_back_angry.wav")
+        (tmp_path / "YAF_germ_angry.wav").write_bytes(b"")
+        check = check_corpus(tmp_path)
+        assert [bad.path.stem for bad in check.unreadable] == ["YAF_germ_angry"]
+        assert render(check).splitlines()[-1].startswith("Delete what is unreadable. What is there")
+
+    def test_identical_recordings_are_named_by_clip(self, tmp_path: Path) -> None:
+        for name in ("OAF_back_angry", "OAF_bar_angry"):
+            write(tmp_path / f"{name}.wav", 1)
+        assert check_corpus(tmp_path).identical == [("tess/OAF_back_angry", "tess/OAF_bar_angry")]
+
+    def test_several_corpora(self, tmp_path: Path) -> None:
+        write(tmp_path / f"{A}.wav")
+        write(tmp_path / "DC_a01.wav")
+        with pytest.raises(CorpusError, match="holds clips of several corpora: 1 of RAVDESS"):
+            check_corpus(tmp_path)
 
 
 class TestCommand:

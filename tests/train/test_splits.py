@@ -10,13 +10,15 @@ import pytest
 
 from emopi.device.errors import CorpusError, SpecError
 from emopi.train.corpora import LABELS, Ravdess, Utterance
+from emopi.train.frozen_protocols import write_protocols
 from emopi.train.splits import (
+    RULES,
     Fold,
+    frozen_names,
     hold_out,
     load_protocol,
     protocol_names,
     split,
-    write_protocols,
 )
 
 RANDOM = {"paper-80-20": (5, 288), "paper-70-30": (5, 432), "random-10fold": (10, 144)}
@@ -32,8 +34,9 @@ def speaker(clip_id: str) -> str:
 
 
 def test_names() -> None:
-    assert protocol_names() == sorted([*RANDOM, *UNSEEN])
-    with pytest.raises(SpecError, match="no protocol 'paper'; expected one of: emobox-6"):
+    assert protocol_names() == sorted([*RANDOM, *UNSEEN, *RULES, "all"])
+    assert frozen_names() == sorted([*RANDOM, *UNSEEN])
+    with pytest.raises(SpecError, match="no protocol 'paper'; expected one of: all, emobox-6"):
         load_protocol("paper")
     with pytest.raises(SpecError, match="has no fold 'seed9'; expected one of: seed0, seed1"):
         load_protocol("paper-80-20").fold("seed9")
