@@ -15,6 +15,8 @@ from emopi.device.errors import EmopiError, MicrophoneError, MissingExtraError, 
 
 if TYPE_CHECKING:
     from emopi.device.audio import AudioSource
+    from emopi.device.classifier import Classifier
+    from emopi.device.profile import Profile
     from emopi.device.sinks import Sink
 
 DEFAULT_MODEL = "cnn-int8"
@@ -27,12 +29,20 @@ model_option = click.option(
     help="A .tflite file that emopi convert made, or the name of a shipped one.",
 )
 
+profile_option = click.option(
+    "--profile",
+    "profile_path",
+    type=click.Path(path_type=Path),
+    help="A wearer's profile that emopi calibrate wrote for this model.",
+)
+
 
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @model_option
+@profile_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a clip on stdout.")
-def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
+def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_json: bool) -> None:
     """Say which emotion each CLIP sounds like: one answer for the whole recording.
 
     A clip that cannot be read is reported, the others are answered all the same, and the exit
@@ -43,12 +53,13 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
     from emopi.device.pipeline import classify as classify_source
 
     classifier = Classifier(resolve_model(model))
+    profile = _profile(profile_path, classifier)
     failed = 0
     width = max(len(str(clip)) for clip in clips)
     for clip in clips:
         try:
             source = FileSource(clip, classifier.contract.frontend.sample_rate_hz)
-            decision = classify_source(source, classifier)
+            decision = classify_source(source, classifier, profile)
         except EmopiError as error:
             click.echo(f"emopi: {error}", err=True)
             failed += 1
@@ -81,6 +92,7 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
     "the microphone, or a bundled recording where there is none.",
 )
 @model_option
+@profile_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a decision on stdout.")
 @click.option("--fast", is_flag=True, help="Read a FILE as fast as possible, not in real time.")
 @click.option(
@@ -99,6 +111,7 @@ def classify(clips: tuple[Path, ...], model: str, as_json: bool) -> None:
 def listen(
     source: str,
     model: str,
+    profile_path: Path | None,
     as_json: bool,
     fast: bool,
     hop_s: float,
@@ -113,9 +126,15 @@ def listen(
     from emopi.device.pipeline import Pipeline, decisions
 
     classifier = Classifier(resolve_model(model))
-    pipeline = Pipeline(classifier, hop_s=hop_s, memory_s=memory_s, gate_dbfs=gate_dbfs)
+    pipeline = Pipeline(
+        classifier,
+        hop_s=hop_s,
+        memory_s=memory_s,
+        gate_dbfs=gate_dbfs,
+        profile=_profile(profile_path, classifier),
+    )
     rate_hz = classifier.contract.frontend.sample_rate_hz
-    opened = _open_source(source, rate_hz, realtime=not fast)
+    opened = open_source(source, rate_hz, realtime=not fast)
     try:
         with contextlib.closing(opened), _sink(as_json, opened.name) as sink:
             for decision in decisions(opened, pipeline):
@@ -135,22 +154,29 @@ def resolve_model(name: str) -> Path:
     raise ModelError(f"{name!r}: no such model file; expected a path, or one of: {names}")
 
 
+def _profile(path: Path | None, classifier: Classifier) -> Profile | None:
+    from emopi.device.profile import read_profile
+
+    return read_profile(path, classifier.contract) if path else None
+
+
 def _shipped(name: str) -> Path:
     """Where a file of `models/` lies after any kind of installation."""
     return Path(str(files("emopi.models"))) / name
 
 
-def _open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
+def open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
+    """What `--source` names: "mic", "mic:NAME", "auto" or an audio file."""
     if source == "mic" or source.startswith("mic:"):
         from emopi.device.microphone import Microphone
 
         return Microphone(source.partition(":")[2] or None, rate_hz)
     if source == "auto":
         try:
-            return _open_source("mic", rate_hz, realtime=realtime)
+            return open_source("mic", rate_hz, realtime=realtime)
         except (MicrophoneError, MissingExtraError) as error:
             click.echo(f"emopi: {error}\nemopi: so here is a bundled recording", err=True)
-        return _open_source(str(_shipped("example.wav")), rate_hz, realtime=realtime)
+        return open_source(str(_shipped("example.wav")), rate_hz, realtime=realtime)
     from emopi.device.audio import FileSource
 
     opened = FileSource(source, rate_hz, realtime=realtime)

@@ -48,5 +48,9 @@ class RunError(EmopiError, ValueError):
     """A training run folder that is missing, incomplete or of other settings."""
 
 
+class ProfileError(EmopiError, ValueError):
+    """A wearer's profile that cannot be used, or what it cannot be made from."""
+
+
 class ConversionError(EmopiError, RuntimeError):
     """A converted model that fails a check; nothing has been written."""

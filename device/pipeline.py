@@ -1,6 +1,7 @@
 """The signal path, one page: audio -> features -> model -> decision.
 
     source.blocks() -> FrontendStream -> last window_frames frames -> Classifier -> Smoother
+        -> the wearer's Profile, if there is one
 
 `emopi classify`, `emopi listen` and `emopi evaluate` all run this, and nothing beside it.
 """
@@ -19,6 +20,7 @@ from emopi.device.decision import NO_SPEECH, Decision, Smoother
 from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import Floats, FrontendStream
 from emopi.device.normalization import fit_window
+from emopi.device.profile import Profile
 
 
 class Pipeline:
@@ -31,9 +33,11 @@ class Pipeline:
         hop_s: float = 0.5,
         memory_s: float = 3.0,
         gate_dbfs: float = -70.0,
+        profile: Profile | None = None,
     ) -> None:
         """`hop_s` from one decision to the next, `memory_s` of windows averaged, `gate_dbfs` the
-        level below which there is no speech. Raises `SpecError` for a value out of range."""
+        level below which there is no speech, `profile` the wearer's. Raises `SpecError` for a
+        value out of range, `ProfileError` for another model's profile."""
         if not 0.05 <= hop_s <= 60:
             raise SpecError(f"hop_s is {hop_s}; expected 0.05 to 60 seconds")
         if not memory_s > 0:
@@ -41,7 +45,10 @@ class Pipeline:
         if not -200 <= gate_dbfs <= 0:
             raise SpecError(f"gate_dbfs is {gate_dbfs}; expected -200 to 0")
         contract = classifier.contract
+        if profile:
+            profile.check_model(contract)
         self._classifier = classifier
+        self._profile = profile
         self._spec = contract.frontend
         self._window_frames = contract.window_frames
         self._hop_samples = max(1, round(hop_s * self._spec.sample_rate_hz))
@@ -112,6 +119,8 @@ class Pipeline:
         else:
             window = self._classifier.probabilities(self._frames)
             probabilities = self._smoother.push(time_s, float(np.var(self._samples)), window)
+            if self._profile:
+                probabilities = self._profile.adjust(probabilities)
             label = labels[int(np.argmax(probabilities))]
         return Decision(
             time_s=time_s,
@@ -151,11 +160,13 @@ def decisions(source: AudioSource, pipeline: Pipeline) -> Iterator[Decision]:
         source.close()
 
 
-def classify(source: AudioSource, classifier: Classifier) -> Decision:
+def classify(
+    source: AudioSource, classifier: Classifier, profile: Profile | None = None
+) -> Decision:
     """One decision for a whole recording: the mean over its windows with speech, by power.
 
     For a source without long silence, no longer than the window and `memory_s` together, this is
     the last decision that listening to it gives. `NO_SPEECH` if no window has speech.
     """
-    every = list(decisions(source, Pipeline(classifier, memory_s=math.inf)))
+    every = list(decisions(source, Pipeline(classifier, memory_s=math.inf, profile=profile)))
     return next((one for one in reversed(every) if one.label != NO_SPEECH), every[-1])

@@ -9,13 +9,13 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from emopi.device.errors import RunError
+from emopi.device.files import write_atomically as write_atomically
 
 RECORD = "run.json"
 HISTORY = "history.json"
@@ -134,22 +134,6 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
             (out / LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 out.rmdir()  # if nothing came of it
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, or leave it as it was."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def versions(*packages: str) -> dict[str, str]:
