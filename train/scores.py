@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +73,13 @@ def speaker_interval(
     """Bootstrap interval (percentile) of `statistic` over speakers (Efron and Tibshirani 1993).
 
     Clips of one speaker are alike, so whole speakers are drawn with replacement: `statistic` gets
-    the indices of all clips of those drawn. With few speakers the interval is too narrow.
+    the indices of all clips of those drawn. With few speakers the interval is too narrow; of fewer
+    than two it says nothing, and both bounds are NaN.
     """
     rng = np.random.default_rng(seed)
     names = sorted(set(speakers))
+    if len(names) < 2:
+        return float("nan"), float("nan")
     of = np.array(speakers)
     clips = [np.flatnonzero(of == name) for name in names]
     values = [
@@ -84,3 +88,15 @@ def speaker_interval(
     ]
     low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
+
+
+def none_for_nan(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
+
+
+def intervals_json(
+    intervals: Mapping[str, tuple[float, float]],
+) -> dict[str, list[float | None]]:
+    """Intervals as JSON types."""
+    return {name: [none_for_nan(bound) for bound in ends] for name, ends in intervals.items()}
