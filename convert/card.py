@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from emopi.train.corpora import Ravdess
-from emopi.train.evaluate import Evaluation, training_clips
+from emopi.device.contract import Contract, Score
+from emopi.train.corpora import Reader, Utterance, readers_named
+from emopi.train.evaluate import Evaluation
 from emopi.train.run_record import RunRecord
+from emopi.train.splits import description
 
 
-def render_card(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
-    """Markdown for one network; `evaluations` are of its precisions, int8 last."""
-    int8 = evaluations[-1]
-    contract = int8.contract
-    command = (
-        f"emopi train {record.network} --corpus DIR --protocol {record.protocol} "
-        f"--fold {record.fold} --epochs {record.recipe['epochs']} "
-        f"--batch {record.recipe['batch']} --seed {record.recipe['seed']} "
-        + (f"--validation {record.validation_share:g} " if record.validation_share else "")
-        + "--out RUN"
+def licence(readers: Sequence[type[Reader]]) -> str:
+    """Who may use a model that was trained on these corpora, for what."""
+    if [reader.name for reader in readers] == ["ravdess"]:
+        return (
+            "Trained on RAVDESS (CC BY-NC-SA 4.0, Livingstone and Russo 2018): use it for "
+            "non-commercial purposes, with attribution, and share what is derived from it alike."
+        )
+    corpora = "; ".join(f"{reader.title} ({reader.licence})" for reader in readers)
+    return (
+        f"Trained on {corpora}. Use it, and pass it on, only as the terms of all of them allow, "
+        "and name them."
     )
-    score = f"emopi evaluate MODEL --corpus DIR --protocol {record.protocol}"
-    n_train, n_test = record.corpus["train"], int8.score.n
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+
+
+def render_card(
+    record: RunRecord,
+    side: Sequence[Utterance],
+    contracts: Sequence[Contract],
+    tested: Sequence[Evaluation | None],
+) -> str:
+    """Markdown for one network; `contracts` and `tested` are of its precisions, int8 last.
+
+    `side` are the clips that it was trained on.
+    """
+    contract = contracts[-1]
+    evaluations = [evaluation for evaluation in tested if evaluation]
+    readers = readers_named(contract.training["corpus"])
     return f"""# {record.network}: speech emotion recognition, eight acted emotions
 
 Written by `emopi convert`; the same facts are in each model file: `unzip -p MODEL contract.json`.
@@ -33,9 +49,30 @@ Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of 
 {contract.frontend.n_mfcc} MFCCs and gives a score for each of:
 {", ".join(contract.labels)}.
 
-## How good it is
+{_tested(record, evaluations) if evaluations else _untested(side)}{_expected(contracts, record)}
+## Limits
 
-Protocol {record.protocol}, fold {record.fold}: {n_test} test clips, {n_train} training clips.
+{_limits(side, evaluations, contract)}
+- The labels are what actors were asked to play: {"; ".join(reader.speech for reader in readers)}.
+  Real feelings are subtler, mixed, and expressed otherwise by each person, language and culture.
+  The model hears a manner of speaking; it does not know what anyone feels.
+- Noise, distance, rooms, several speakers and bad microphones make it worse.
+- Do not use it to judge people. The EU AI Act (Regulation 2024/1689, Article 5(1)(f)) bans
+  inferring emotions at work and in education, apart from medical and safety reasons.
+
+{_origin(record, readers, contract)}
+## Licence
+
+{contract.licence}
+"""
+
+
+def _tested(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
+    """The section on a model with test clips."""
+    return f"""## How good it is
+
+Protocol {record.protocol}, fold {record.fold}: {evaluations[-1].score.n} test clips, \
+{record.corpus["train"]} training clips.
 Every figure is what the device pipeline (`emopi classify`) says of the test clips; the epoch is
 the last one, and nothing was chosen on test clips. One seed, so no spread over seeds; the
 intervals are 95 % bootstraps over the test clips' speakers.
@@ -46,40 +83,74 @@ intervals are 95 % bootstraps over the test clips' speakers.
 
 Confusion matrix of the int8 model (row: the clip's label, column: the model's):
 
-{_confusion(int8)}
+{_confusion(evaluations[-1])}
 
-    {score}
-
-## Limits
-
-{_speakers(int8)}
-- The labels are what actors were asked to play, in two English sentences, in a studio. Real
-  feelings are subtler, mixed, and expressed otherwise by each person, language and culture. The
-  model hears a manner of speaking; it does not know what anyone feels.
-- Noise, distance, rooms, several speakers and bad microphones make it worse.
-- Do not use it to judge people. The EU AI Act (Regulation 2024/1689, Article 5(1)(f)) bans
-  inferring emotions at work and in education, apart from medical and safety reasons.
-
-## How it was made
-
-    {command}
-    emopi convert RUN --out FOLDER
-
-- data: {n_train} training clips of {Ravdess.source}
-- training: {record.recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}
-- int8 ranges: from {len(contract.calibration)} of the training clips, listed in the contract
-- code: commit {record.commit}; {versions}
-
-## Licence
-
-{contract.licence}
+    emopi evaluate MODEL --corpus DIR --protocol {record.protocol}
 """
 
 
-def _speakers(evaluation: Evaluation) -> str:
-    """Whether the figures are for voices that the model knows."""
-    tested = {utterance.speaker for utterance in evaluation.utterances}
-    trained = {clip_id[-2:] for clip_id in training_clips(evaluation.contract)}
+def _untested(side: Sequence[Utterance]) -> str:
+    """The section on a model that was trained on everything."""
+    return f"""## How good it is
+
+Trained on all {len(side)} clips: none was held out, so this very file has no test score, and any
+figure on these clips would say nothing of new ones.
+"""
+
+
+def _expected(contracts: Sequence[Contract], record: RunRecord) -> str:
+    """The section on scores of other models of the same recipe; nothing if there are none."""
+    rows, protocols = [], {}
+    for contract in contracts:
+        for score in contract.scores:
+            if (score.protocol, score.fold) != (record.protocol, record.fold):
+                protocols[score.protocol] = description(score.protocol)
+                rows.append(_expected_row(contract, score))
+    if not rows:
+        return ""
+    listed = "\n".join(f"- {name}: {text}" for name, text in protocols.items())
+    return f"""
+## What to expect for a stranger's voice
+
+What the same recipe scored on clips that were held out of its training, by models made for that:
+
+| model | protocol | fold | test clips | accuracy | UAR |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+{listed}
+"""
+
+
+def _expected_row(contract: Contract, score: Score) -> str:
+    return (
+        f"| {contract.network}-{contract.precision} | {score.protocol} | {score.fold} | {score.n} "
+        f"| {score.accuracy:.1%} | {score.uar:.1%} |"
+    )
+
+
+def _limits(
+    side: Sequence[Utterance], evaluations: Sequence[Evaluation], contract: Contract
+) -> str:
+    """Whether the figures are for voices that the model knows, and what it has not learned."""
+    lines = [_speakers({u.speaker for u in side}, evaluations)]
+    known = {u.label for u in side}
+    if unknown := [label for label in contract.labels if label not in known]:
+        lines.append(
+            f"- No training clip was labelled {', '.join(unknown)}: it has not learned "
+            f"{'that' if len(unknown) == 1 else 'those'}."
+        )
+    return "\n".join(lines)
+
+
+def _speakers(trained: set[str], evaluations: Sequence[Evaluation]) -> str:
+    if not evaluations:
+        return (
+            f"- It knows the voices of {len(trained)} actors. For a voice that it has never heard "
+            "it is clearly worse;\n  how much worse, only a protocol that holds speakers out tells "
+            "(`--protocol upm-5`)."
+        )
+    tested = {utterance.speaker for utterance in evaluations[-1].utterances}
     if tested.isdisjoint(trained):
         return f"- The {len(tested)} test speakers are in no training clip: strangers' voices."
     return (
@@ -89,17 +160,42 @@ def _speakers(evaluation: Evaluation) -> str:
     )
 
 
+def _origin(record: RunRecord, readers: Sequence[type[Reader]], contract: Contract) -> str:
+    """The section on how the model was made."""
+    recipe = record.recipe
+    command = (
+        f"emopi train {record.network} {'--corpus DIR ' * len(readers)}"
+        f"--protocol {record.protocol} --fold {record.fold} --epochs {recipe['epochs']} "
+        f"--batch {recipe['batch']} --seed {recipe['seed']} "
+        + (f"--validation {record.validation_share:g} " if record.validation_share else "")
+        + "--out RUN"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    return f"""## How it was made
+
+    {command}
+    emopi convert RUN --out FOLDER
+
+- data: {record.corpus["train"]} training clips of {contract.training["corpus_source"]}
+- training: {recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}
+- int8 ranges: from {len(contract.calibration)} of the training clips, listed in the contract
+- code: commit {record.commit}; {versions}
+"""
+
+
 def _score_rows(evaluations: Sequence[Evaluation]) -> str:
     return "\n".join(
-        f"| {facts['network']}-{facts['precision']} "
-        f"| {facts['accuracy']:.1%} ({_span(facts['intervals']['accuracy'])}) "
-        f"| {facts['uar']:.1%} ({_span(facts['intervals']['uar'])}) "
-        f"| {facts['macro_f1']:.1%} | {facts['ece']:.1%} |"
-        for facts in (evaluation.to_json() for evaluation in evaluations)
+        f"| {one.contract.network}-{one.contract.precision} "
+        f"| {one.score.accuracy:.1%} ({_span(one.intervals['accuracy'])}) "
+        f"| {one.score.uar:.1%} ({_span(one.intervals['uar'])}) "
+        f"| {one.outcome.figures.macro_f1:.1%} | {one.calibration_error:.1%} |"
+        for one in evaluations
     )
 
 
-def _span(bounds: Sequence[float]) -> str:
+def _span(bounds: tuple[float, float]) -> str:
+    if math.isnan(bounds[0]):
+        return "one speaker: no interval"
     return f"{bounds[0]:.1%} to {bounds[1]:.1%}"
 
 

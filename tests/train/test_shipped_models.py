@@ -14,18 +14,31 @@ from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.contract import read
 from emopi.device.pipeline import classify
-from emopi.train.splits import load_protocol
+from emopi.train.splits import ALL, load_protocol
 
 BAR = {"cnn": 0.80, "lstm": 0.75}
 """Least int8 accuracy on the test clips of paper-80-20."""
 
+UNSEEN = {"upm-5", "emobox-6"}
+
+
+SEEN = 0.9
+"""Least accuracy of a model that was trained on everything, on what it was trained on."""
+
+
+def holds_out(name: str) -> bool:
+    """Whether the model has test clips of its own."""
+    return read(MODELS / f"{name}.tflite")[1].training["protocol"] != ALL
+
 
 @pytest.fixture(scope="module")
 def evaluations() -> dict[str, dict]:
+    """What the command prints; on clips that it knows if a model was trained on everything."""
     found = {}
     for name in SHIPPED:
+        allow = () if holds_out(name) else ("--allow-seen",)
         done = run_emopi("evaluate", name, "--corpus", RAVDESS_16K, "--protocol", "paper-80-20",
-                         "--json")  # fmt: skip
+                         "--json", *allow)  # fmt: skip
         assert done.returncode == 0, done.stderr
         found[name] = json.loads(done.stdout)
     return found
@@ -34,6 +47,8 @@ def evaluations() -> dict[str, dict]:
 @needs_16k
 @pytest.mark.parametrize("name", SHIPPED)
 def test_contract_and_card_say_what_the_pipeline_prints(evaluations: dict, name: str) -> None:
+    if not holds_out(name):
+        pytest.skip("trained on everything: nothing is left to score it on")
     found = evaluations[name]
     score = read(MODELS / f"{name}.tflite")[1].scores[0]
     # a probability near a tie may fall the other way on another processor
@@ -43,6 +58,22 @@ def test_contract_and_card_say_what_the_pipeline_prints(evaluations: dict, name:
     card = (MODELS / f"{found['network']}.md").read_text()
     assert f"| {name} | {score.accuracy:.1%} (" in card
     assert f") | {score.uar:.1%} (" in card
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_says_what_to_expect_of_others(name: str) -> None:
+    """Of a model that cannot be scored itself, the scores of its recipe for unseen speakers."""
+    contract = read(MODELS / f"{name}.tflite")[1]
+    if holds_out(name):
+        pytest.skip("it has test clips of its own")
+    assert UNSEEN & {score.protocol for score in contract.scores}
+    card = (MODELS / f"{contract.network}.md").read_text()
+    assert "none was held out, so this very file has no test score" in card
+    for score in contract.scores:
+        assert (
+            f"| {name} | {score.protocol} | {score.fold} | {score.n} | {score.accuracy:.1%} "
+            f"| {score.uar:.1%} |"
+        ) in card
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -57,7 +88,7 @@ def test_readme_has_the_figures_of_the_contract(name: str) -> None:
 @pytest.mark.parametrize("network", sorted(BAR))
 def test_accuracy_is_above_the_bar_and_int8_near_float(evaluations: dict, network: str) -> None:
     int8, float32 = (evaluations[f"{network}-{p}"] for p in ("int8", "float32"))
-    assert int8["accuracy"] >= BAR[network]
+    assert int8["accuracy"] >= (BAR[network] if holds_out(f"{network}-int8") else SEEN)
     assert int8["accuracy"] >= float32["accuracy"] - 0.01
 
 
