@@ -1,0 +1,335 @@
+"""`RESULTS.md`: what the results say, in Markdown. The same results give the same text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from emopi.convert import paper
+from emopi.convert.findings import WORN, Findings, Heard, Worn
+from emopi.convert.illustrations import Illustrations
+from emopi.convert.results import Result
+from emopi.train.corpora import Ravdess
+from emopi.train.figures import UNSEEN
+from emopi.train.splits import load_protocol
+from emopi.train.summary import ModelSummary
+from emopi.train.wearer import DRAWS, ORDINARY
+
+NOTES = """\
+- Every figure of a network is what the device's own pipeline says of test clips, as
+  `emopi classify` would; the int8 model is the one that a Raspberry Pi runs. The svm is a baseline
+  on the same front end, not a model for the device.
+- paper-80-20, paper-70-30 and random-10fold have **the same 24 actors on both sides**. Their
+  figures are for voices that the model knows; upm-5 and emobox-6 tell what to expect of a voice
+  that it has never heard.
+- Nothing was chosen on test clips: each network is that of its last epoch, with the same settings
+  in every fold. The settings of the svm were picked on the validation actors of upm-5, each of whom
+  is a test actor of another fold.
+- ± is the standard deviation over folds. Intervals are 95 % bootstraps over the test clips'
+  speakers, all folds together. In paper-80-20 and paper-70-30 the folds are repetitions that share
+  test clips, each with a split and a seed of its own; in the others every clip is tested once, and
+  there is one seed.
+- The labels are what actors were asked to play, in two English sentences."""
+
+
+def render(findings: Findings, illustrations: Illustrations) -> str:
+    """The whole report; figures that have not been drawn are left out."""
+    figures = illustrations.paths
+    sections: list[Iterable[str]] = [
+        _opening(findings),
+        _paper(findings, figures),
+        _unseen(findings, figures),
+        *(_protocol(findings, figures, protocol) for protocol in findings.protocols),
+        _wearers(findings),
+        _robustness(findings.heard),
+        _training(findings, figures),
+        _clips(illustrations),
+        _provenance(findings),
+    ]
+    return "\n\n".join(part for section in sections for part in section if part) + "\n"
+
+
+def _opening(findings: Findings) -> Iterable[str]:
+    if findings.quick:
+        yield "# A quick trial, not results"
+        yield (
+            "> **Trained for two epochs on first folds alone, to see that everything runs. No "
+            "figure below means anything.**"
+        )
+    else:
+        yield "# Results"
+    yield (
+        f"Written by `{_command(findings)}`, after {paper.CITATION}, Table 1 and figures 3 to 11. "
+        "What it was written from stands [at the end](#where-these-figures-are-from)."
+    )
+    yield NOTES
+    yield _missing(findings)
+
+
+def _missing(findings: Findings) -> str:
+    lines = []
+    for (protocol, network), folds in findings.missing().items():
+        planned = findings.planned(network, protocol)
+        lines.append(
+            f"- {protocol}, {network}: {len(planned) - len(folds)} of {len(planned)} folds; "
+            f"missing: {', '.join(folds)}"
+        )
+    return "**Not complete.**\n\n" + "\n".join(lines) if lines else ""
+
+
+def _paper(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
+    random = [p for p in paper.SPLITS if p in findings.protocols]
+    unseen = [p for p in ("upm-5",) if p in findings.protocols]
+    if not random + unseen:
+        return
+    yield "## Beside the paper's Table 1"
+    head = ["accuracy, %", "**as the paper states**", *random, *(f"{p} (unseen)" for p in unseen)]
+    rows = []
+    for network in findings.networks:
+        found = [findings.find(network, protocol) for protocol in random + unseen]
+        stated = f"{paper.STATED[network]:.0%}" if network in paper.STATED else "no figure"
+        name = {"cnn": "CNN", "lstm": "RNN (LSTM)", "svm": "SVM"}.get(network, network)
+        rows.append([name, stated.replace("%", ""), *(_mean(m, "accuracy") for m in found)])
+    yield _table(head, rows)
+    yield (
+        "Ours are the int8 models (the SVM: float64). The paper divides RAVDESS 80-20 or 70-30 and "
+        "does not say which of the two its figures are for, how often that was repeated, or how "
+        "the epoch was chosen. Its survey quotes others' SVM, on another corpus; it has none of "
+        "its own."
+    )
+    yield _image(figures, "accuracy", "Accuracy of models, the paper's Fig. 11")
+
+
+def _unseen(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
+    protocols = sorted(findings.protocols, key=lambda protocol: protocol in UNSEEN)
+    known = [protocol for protocol in protocols if protocol not in UNSEEN]
+    if not known or known == protocols:
+        return
+    yield "## Known against unseen speakers"
+    head = ["accuracy, %", *(f"{p}{' (unseen)' * (p in UNSEEN)}" for p in protocols)]
+    yield _table(
+        head,
+        [
+            [_name(model), *(_mean(m, "accuracy") for m in row)]
+            for network in findings.networks
+            for row in [[findings.find(network, protocol) for protocol in protocols]]
+            for model in [next(m for m in row if m)]
+        ],
+    )
+    yield _image(figures, "random-against-unseen", "Accuracy fold by fold")
+
+
+def _protocol(findings: Findings, figures: Mapping[str, str], protocol: str) -> Iterable[str]:
+    models = [model for model in findings.models if model.protocol == protocol]
+    yield f"## {protocol}"
+    yield load_protocol(protocol).description
+    head = ["%", "folds", "clips", "accuracy", "95 % interval", "UAR", "95 % interval", "macro F1",
+            "calibration error"]  # fmt: skip
+    yield _table(head, [_figures_row(findings, model) for model in models])
+    labels = models[0].labels
+    yield _table(
+        ["recall, %", *labels],
+        [[_name(m), *(_percent(m.recall.get(label)) for label in labels)] for m in models],
+    )
+    names = [model.network for model in findings.deployed if model.protocol == protocol]
+    images = [
+        _image(figures, f"confusion-{protocol}-{name}", f"{name}, {protocol}") for name in names
+    ]
+    if all(images):
+        yield _table(names, [images])
+
+
+def _figures_row(findings: Findings, model: ModelSummary) -> list[str]:
+    planned = len(findings.planned(model.network, model.protocol))
+    found = len(model.folds)
+    folds = str(found) if found == planned else f"{found} of {planned}"
+    return [
+        _name(model), folds, str(model.n),
+        _mean(model, "accuracy"), _span(model.intervals["accuracy"]),
+        _mean(model, "uar"), _span(model.intervals["uar"]),
+        _mean(model, "macro_f1"), _mean(model, "ece"),
+    ]  # fmt: skip
+
+
+def _wearers(findings: Findings) -> Iterable[str]:
+    if not findings.worn:
+        return
+    yield "## Calibrated to the wearer"
+    yield (
+        f"What `emopi calibrate` is worth on {WORN}: each test actor as a wearer, who gives the "
+        "sensor some recordings before the others are scored. These figures are **not** those of a "
+        "stranger's voice, and stand apart for that. Ordinary speech is half of the actor's "
+        f"{' and '.join(ORDINARY)} clips, about 20 s, without labels; then so many labelled clips "
+        f"of each emotion. UAR before and after on the same clips, mean over folds and {DRAWS} "
+        "draws of the clips that are given."
+    )
+    networks = list(dict.fromkeys(worn.after.network for worn in findings.worn))
+    by = {(worn.given, worn.after.network): worn for worn in findings.worn}
+    yield _table(
+        ["UAR, %", *(f"{name}-{by[0, name].after.precision}" for name in networks)],
+        [
+            [
+                f"{given} an emotion" if given else "ordinary speech",
+                *(_before_after(by[given, name]) for name in networks),
+            ]
+            for given in dict.fromkeys(worn.given for worn in findings.worn)
+        ],
+    )
+
+
+def _before_after(worn: Worn) -> str:
+    before, after = worn.before.mean.uar, worn.after.mean.uar
+    return f"{_percent(before)} → {_percent(after)} ({100 * (after - before):+.1f})"
+
+
+def _robustness(heard: Sequence[Heard]) -> Iterable[str]:
+    if not heard:
+        return
+    yield "## Under worse conditions"
+    yield (
+        "The int8 models of the same folds on the same test clips, altered as a microphone there "
+        "would have heard them; behind each figure, the change from the clean clips."
+    )
+    columns = list(dict.fromkeys((one.under.protocol, one.under.network) for one in heard))
+    by = {(one.condition, one.under.protocol, one.under.network): one for one in heard}
+    conditions = list(dict.fromkeys(one.condition for one in heard))
+    clean = {(one.clean.protocol, one.clean.network): one.clean for one in heard}
+    yield _table(
+        ["UAR, %", *(" ".join(column[::-1]) for column in columns)],
+        [
+            ["clean", *(_mean(clean[column], "uar") for column in columns)],
+            *([name, *(_change(by.get((name, *column))) for column in columns)]
+              for name in conditions),
+        ],
+    )  # fmt: skip
+
+
+def _training(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
+    yield "## Training and size"
+    rows = []
+    for network in findings.networks:
+        of = [result for result in findings.results if result.network == network]
+        rows.append([
+            network, str(len(of)), _range(result.epochs for result in of) if of[0].epochs else "–",
+            _range(round(result.minutes, 1) for result in of),
+            *(_range(result.bytes[p] // 1024 for result in of) if of[0].bytes else "–"
+              for p in ("int8", "float32")),
+        ])  # fmt: skip
+    head = ["", "trainings", "epochs", "minutes each, one core", "int8, KB", "float32, KB"]
+    yield _table(head, rows)
+    yield _image(figures, "curves", "Loss and accuracy over the epochs")
+
+
+def _clips(illustrations: Illustrations) -> Iterable[str]:
+    shown = [label for label in paper.CLIP_FIGURES if label in illustrations.clips]
+    if not shown:
+        return
+    yield "## What the model hears"
+    yield (
+        "For each emotion the first test clip, by id: the "
+        "waveform, the logarithms of the mel energies, the MFCCs as the network takes them in, "
+        f"and what {illustrations.heard_by} says every 0.1 s of the clip so far, as `emopi listen` "
+        f"does after silence. Drawn from recordings of {Ravdess.title}: {Ravdess.source}."
+    )
+    for label in shown:
+        yield (
+            f"**{label.capitalize()}** (the paper's Fig. {paper.CLIP_FIGURES[label]}): "
+            f"{Ravdess.title} clip {illustrations.clips[label]}, {Ravdess.licence}."
+        )
+        yield _image(illustrations.paths, f"clip-{label}", f"{label}, as the model hears it")
+
+
+def _provenance(findings: Findings) -> Iterable[str]:
+    results = findings.results
+    yield "## Where these figures are from"
+    yield f"    {_command(findings)}"
+    commits = _distinct(result.commit or "unknown" for result in results)
+    hardware = _distinct(result.hardware for result in results)
+    corpora = _distinct(result.corpus_sha256 for result in results)
+    yield "\n".join(
+        (
+            f"- code: {_plural('commit', commits)}",
+            f"- versions: {'; '.join(_versions(results))}",
+            f"- hardware: {'; '.join(hardware)}",
+            f"- corpus: RAVDESS, SHA-256 {'; '.join(corpora)}",
+            f"- seeds and settings: {'; '.join(_seeds(findings))}",
+        )
+    )
+    if any(commit.endswith("-dirty") for commit in commits):
+        yield "A commit that ends in -dirty had changes that are in no commit."
+
+
+def _versions(results: Sequence[Result]) -> list[str]:
+    """Every version of every package that took part."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for result in results:
+        for package, version in result.versions.items():
+            found[package][version] = None
+    return [f"{package} {' and '.join(found[package])}" for package in found]
+
+
+def _seeds(findings: Findings) -> Iterator[str]:
+    """The seeds of each network, and what names its recipe."""
+    for network in findings.networks:
+        of = [result for result in findings.results if result.network == network]
+        seeds = sorted({result.seed for result in of if result.seed is not None})
+        recipes = len({result.recipe_sha256 for result in of})
+        text = f"seed {_range(seeds)}" if seeds else "no randomness"
+        yield f"{network} {text}, recipe {of[0].recipe_sha256[:8]}" + (
+            f" and {recipes - 1} that differ in the seed" if recipes > 1 else ""
+        )
+
+
+def _command(findings: Findings) -> str:
+    return "emopi reproduce --corpus DIR" + (" --quick" if findings.quick else "")
+
+
+def _image(figures: Mapping[str, str], name: str, title: str) -> str:
+    return f"![{title}]({figures[name]})" if name in figures else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _name(model: ModelSummary) -> str:
+    return f"{model.network}-{model.precision}"
+
+
+def _percent(share: float | None) -> str:
+    """In percent with one decimal; a dash for what there is not."""
+    return "–" if share is None or share != share else f"{100 * share:.1f}"
+
+
+def _mean(model: ModelSummary | None, figure: str) -> str:
+    """Mean over folds with its standard deviation, if there are two or more."""
+    if model is None:
+        return "–"
+    std = getattr(model.std, figure)
+    spread = f" ± {_percent(std)}" if std == std else ""
+    return _percent(getattr(model.mean, figure)) + spread
+
+
+def _span(bounds: tuple[float, float]) -> str:
+    return "–" if bounds[0] != bounds[0] else f"{_percent(bounds[0])} to {_percent(bounds[1])}"
+
+
+def _change(heard: Heard | None) -> str:
+    if heard is None:
+        return "–"
+    now = heard.under.mean.uar
+    return f"{_percent(now)} ({100 * (now - heard.clean.mean.uar):+.1f})"
+
+
+def _range(values: Iterable[float]) -> str:
+    found = sorted(set(values))
+    return f"{found[0]:g}" if len(found) == 1 else f"{found[0]:g} to {found[-1]:g}"
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _plural(noun: str, values: Sequence[str]) -> str:
+    return f"{noun}{'s' * (len(values) > 1)} {', '.join(values)}"

@@ -1,0 +1,116 @@
+"""The command `emopi reproduce`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+folder_argument = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.option(
+    "--corpus",
+    required=True,
+    type=folder_argument,
+    help="Folder that holds RAVDESS, anyhow nested.",
+)
+@click.option(
+    "--quick", is_flag=True, help="A trial: two epochs, first folds; its figures mean nothing."
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one; may be repeated. Default: paper-80-20, paper-70-30, random-10fold, upm-5, "
+    "emobox-6.",
+)
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one; may be repeated. Default: svm, cnn, lstm.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Trainings at a time, one core and 1.5 GB each. Default: all cores.",
+)
+@click.option(
+    "--work",
+    default="runs/reproduce",
+    show_default=True,
+    type=folder_argument,
+    help="Run folders, logs and int8 models: large. An interrupted call goes on from here.",
+)
+@click.option(
+    "--results",
+    type=folder_argument,
+    help="One small JSON file a finished job, which later calls go by. Default: WORK/results.",
+)
+@click.option("--out", type=folder_argument, help="For RESULTS.md and figures/. Default: WORK.")
+@click.option(
+    "--cache",
+    type=folder_argument,
+    help="For features, 0.6 GB a seed; may be deleted. Default: ~/.cache/emopi.",
+)
+@click.option(
+    "--noise",
+    type=folder_argument,
+    help="Recordings of noise, such as ESC-50's, for the rows on robustness. Without: no such row.",
+)
+@click.option("--report", "only_report", is_flag=True, help="Train nothing: report what there is.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
+def reproduce(
+    corpus: Path,
+    quick: bool,
+    protocols: tuple[str, ...],
+    networks: tuple[str, ...],
+    jobs: int | None,
+    work: Path,
+    results: Path | None,
+    out: Path | None,
+    cache: Path | None,
+    noise: Path | None,
+    only_report: bool,
+    as_json: bool,
+) -> None:
+    """Train, convert and score every fold of every protocol; write RESULTS.md and its figures.
+
+    62 trainings of 8 to 10 minutes on one core each. Interrupt it when you like: the same command
+    goes on. Jobs with a valid result are not done again; one that fails does not keep the others
+    from being done, and the exit status is 1 then.
+    """
+    from emopi.convert.plan import NETWORKS, PROTOCOLS, Places, plan
+    from emopi.convert.reproduce import carry_out, open_corpus, report
+    from emopi.device.errors import RunError
+    from emopi.train.conditions import noises
+    from emopi.train.dataset import default_cache
+    from emopi.train.summary import Summary
+
+    if noise:
+        noises(noise, 16_000)  # refused now rather than after the first training
+    wanted = plan(protocols or PROTOCOLS, networks or NETWORKS, quick=quick)
+    here = Path("quick" if quick else "")  # what a trial leaves is apart from what counts
+    places = Places(work / here, (results or work / "results") / here, cache or default_cache())
+    opened = open_corpus(corpus, wanted)
+    n_workers = jobs or os.cpu_count() or 1
+    ended = [] if only_report else carry_out(wanted, opened, places, n_workers, _tell, noise=noise)
+    path, findings = report(wanted, opened, places, out or work, _tell)
+    failed = [one.job.name for one in ended if one.error]
+    if as_json:
+        summary = Summary(findings.models).to_json()
+        click.echo(json.dumps(summary | {"quick": quick, "failed": failed}, allow_nan=False))
+    else:
+        click.echo(f"{path}: {len(findings.results)} of {len(findings.jobs)} results")
+    if failed:
+        raise RunError(f"{len(failed)} of {len(wanted)} jobs failed: {', '.join(failed)}")
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
