@@ -24,8 +24,8 @@ SEEDED = ("paper-80-20", "paper-70-30")
 
 NETWORKS = (svm.NETWORK, *TRAINED)
 BATCH = 64
-QUICK_EPOCHS, QUICK_BATCH = 2, 8
-"""Of a trial. With larger batches a network has seen too little to be quantized in two epochs."""
+QUICK_EPOCHS, QUICK_BATCH = 5, 8
+"""Of a trial. With larger batches a network has seen too little to be quantized well."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def _opening(findings: Findings) -> Iterable[str]:
     if findings.quick:
         yield "# A quick trial, not results"
         yield (
-            "> **Trained for two epochs on first folds alone, to see that everything runs. No "
+            "> **Trained for a few epochs, on first folds alone, to see that everything runs. No "
             "figure below means anything.**"
         )
     else:

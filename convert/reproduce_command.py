@@ -19,7 +19,7 @@ folder_argument = click.Path(path_type=Path, file_okay=False)
     help="Folder that holds RAVDESS, anyhow nested.",
 )
 @click.option(
-    "--quick", is_flag=True, help="A trial: two epochs, first folds; its figures mean nothing."
+    "--quick", is_flag=True, help="A trial: few epochs, first folds; its figures mean nothing."
 )
 @click.option(
     "--protocol",

@@ -22,7 +22,7 @@ from emopi.convert import crew
 from emopi.convert import reproduce as reproduce_module
 from emopi.convert.board import Board
 from emopi.convert.crew import Ended, run_all
-from emopi.convert.plan import Job, Places, plan
+from emopi.convert.plan import QUICK_EPOCHS, Job, Places, plan
 from emopi.convert.reproduce import (
     Corpus,
     carry_out,
@@ -101,7 +101,7 @@ def test_plan() -> None:
     quick = plan(quick=True)
     assert len(quick) == 15
     assert {job.fold for job in quick} == {"seed0", "fold1"}
-    assert all(job.epochs == 2 for job in quick if job.network != "svm")
+    assert all(job.epochs == QUICK_EPOCHS for job in quick if job.network != "svm")
     assert not {job.recipe_sha256 for job in quick if job.network != "svm"} & {
         job.recipe_sha256 for job in jobs
     }

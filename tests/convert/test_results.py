@@ -229,7 +229,7 @@ def test_quick_trial_cannot_pass_for_results(tmp_path: Path) -> None:
     jobs = plan(["upm-5"], ["svm"], quick=True)
     findings = Findings(jobs, (result(jobs[0]),))
     text = render(findings, Illustrations({}))
-    assert text.startswith("# A quick trial, not results\n\n> **Trained for two epochs")
+    assert text.startswith("# A quick trial, not results\n\n> **Trained for a few epochs")
     assert "--corpus DIR --quick" in text
     draw_findings(findings, tmp_path)
     full = Findings(plan(["upm-5"], ["svm"])[:1], (result(plan(["upm-5"], ["svm"])[0]),))

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from support import SHARED, speech
+from support import MODELS, SHARED, run_emopi, speech
 
 from emopi.device.errors import CorpusError, SpecError
 from emopi.train.conditions import CONDITIONS, NARROW, REVERB, condition, noises, room_responses
+from emopi.train.evaluate import evaluate
 
 RATE_HZ = 16_000
 NOISE = SHARED / "noise_esc10"
@@ -107,6 +108,32 @@ def test_refuses_other_names_and_folders_without_noise(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE_HZ), RATE_HZ)
     with pytest.raises(CorpusError, match="digital silence"):
         noises(tmp_path, RATE_HZ)
+
+
+def test_evaluation_hears_through_a_condition(tiny_corpus: Path) -> None:
+    """What is altered to silence is never right; the clip's id comes with its samples."""
+    heard: list[str] = []
+
+    def silence(samples: np.ndarray, clip_id: str) -> np.ndarray:
+        heard.append(clip_id)
+        return np.zeros_like(samples)
+
+    model = MODELS / "cnn-int8.tflite"
+    found = evaluate(model, tiny_corpus, "paper-80-20", "seed0", alter=silence)
+    assert found.outcome.figures.accuracy == 0
+    assert tuple(heard) == found.outcome.clip_ids
+    assert evaluate(model, tiny_corpus, "paper-80-20", "seed0").outcome.figures.accuracy > 0
+
+
+def test_command_line_refuses_conditions_it_does_not_know(tiny_corpus: Path) -> None:
+    """Before any clip is read."""
+    for option, message in (
+        ("underwater", "no condition 'underwater'"),
+        ("noise 10 dB", "no folder holds no recording of noise"),
+    ):
+        done = run_emopi("evaluate", "cnn-int8", "--corpus", tiny_corpus, "--condition", option)
+        assert done.returncode == 1
+        assert message in done.stderr
 
 
 @pytest.mark.skipif(not NOISE.is_dir(), reason="ESC-10 is not beside the checkout (../shared)")

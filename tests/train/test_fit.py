@@ -231,5 +231,5 @@ def test_command_line_errors(tmp_path: Path, tiny_corpus: Path) -> None:
     done = run_emopi("train", "cnn", "--corpus", tiny_corpus, "--out", tmp_path / "run",
                      "--protocol", "best-of-ten")  # fmt: skip
     assert done.returncode == 1
-    assert "no protocol 'best-of-ten'; expected one of: emobox-6" in done.stderr
+    assert "no protocol 'best-of-ten'; expected one of: all, emobox-6" in done.stderr
     assert run_emopi("train", "gru", "--corpus", tmp_path, "--out", tmp_path).returncode == 2

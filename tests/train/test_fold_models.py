@@ -1,0 +1,64 @@
+"""The fold models in models/folds/: what they are, and that the published results are theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import RAVDESS_16K, ROOT, needs_16k
+
+from emopi.convert.results import read_result
+from emopi.device.classifier import Classifier
+from emopi.device.contract import read
+from emopi.train.corpora import read_corpora
+from emopi.train.evaluate import classify_all, training_clips
+from emopi.train.splits import load_protocol, split
+
+FOLDS = ROOT / "models" / "folds"
+RESULTS = ROOT / "models" / "results" / "upm-5"
+MODELS = sorted(FOLDS.glob("*.tflite"))
+MOST_BYTES = 600_000
+CLIPS = 12
+
+
+def test_every_fold_of_the_cnn_is_there() -> None:
+    """Five models, named as their folds are."""
+    names = {path.stem for path in MODELS}
+    assert {f"cnn-{fold.name}" for fold in load_protocol("upm-5").folds} <= names
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_contract_names_its_fold(path: Path) -> None:
+    """int8, small, with the figures of the result beside it."""
+    _, contract = read(path)
+    assert path.stem == f"{contract.network}-{contract.training['fold']}"
+    assert contract.training["protocol"] == "upm-5"
+    assert contract.precision == "int8"
+    assert path.stat().st_size <= MOST_BYTES
+    assert "CC BY-NC-SA" in contract.licence
+    result = read_result(RESULTS / f"{path.stem}.json")
+    (score,) = contract.scores
+    assert score.uar == pytest.approx(result.outcomes["int8"].figures.uar)
+    assert result.bytes["int8"] == path.stat().st_size
+    assert result.commit == contract.training["commit"]
+    assert not result.quick
+
+
+@needs_16k
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_results_are_what_the_device_says(path: Path) -> None:
+    """Clips spread over the fold's test side get the published probabilities; none was seen."""
+    classifier = Classifier(path)
+    training = classifier.contract.training
+    utterances = read_corpora(RAVDESS_16K).utterances
+    test = split(utterances, load_protocol("upm-5").fold(training["fold"])).test
+    seen = training_clips(classifier.contract, utterances)
+    assert {u.speaker for u in test}.isdisjoint(u.speaker for u in utterances if u.clip_id in seen)
+    outcome = read_result(RESULTS / f"{path.stem}.json").outcomes["int8"]
+    assert outcome.clip_ids == tuple(u.clip_id for u in test)
+    chosen = test[:: len(test) // CLIPS]
+    published = dict(zip(outcome.clip_ids, outcome.probabilities, strict=True))
+    for utterance, decision in zip(chosen, classify_all(classifier, chosen), strict=True):
+        assert list(decision.probabilities.values()) == pytest.approx(
+            published[utterance.clip_id], abs=2e-3
+        )
