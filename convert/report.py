@@ -70,9 +70,11 @@ def _missing(findings: Findings) -> str:
     lines = []
     for (protocol, network), folds in findings.missing().items():
         planned = findings.planned(network, protocol)
+        done = len(planned) - len(folds)
         lines.append(
-            f"- {protocol}, {network}: {len(planned) - len(folds)} of {len(planned)} folds; "
-            f"missing: {', '.join(folds)}"
+            f"- {protocol}, {network}: {done} of {len(planned)} folds; missing: {', '.join(folds)}"
+            if done
+            else f"- {protocol}, {network}: none of {len(planned)} folds"
         )
     return "**Not complete.**\n\n" + "\n".join(lines) if lines else ""
 
