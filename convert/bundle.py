@@ -20,6 +20,7 @@ from emopi.device.audio import read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.contract import Contract, Precision, Score, attach
 from emopi.device.errors import RunError
+from emopi.device.files import write_atomically
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.normalization import Normalization
 from emopi.train.backend import load_model
@@ -34,7 +35,7 @@ from emopi.train.corpora import (
 from emopi.train.dataset import cut
 from emopi.train.evaluate import Evaluation, evaluate
 from emopi.train.fit import training_side
-from emopi.train.run_record import RunRecord, commit, write_atomically
+from emopi.train.run_record import RunRecord, commit
 from emopi.train.training import MODEL
 
 

@@ -24,11 +24,12 @@ from emopi.convert.results import Result, read_result
 from emopi.convert.worker import Order
 from emopi.device.commands import resolve_model
 from emopi.device.errors import CorpusError, ModelError, RunError
+from emopi.device.files import write_atomically
 from emopi.train import svm
 from emopi.train.corpora import Ravdess, Utterance, corpus_hash, read_corpora
 from emopi.train.dataset import features
 from emopi.train.recipe import Recipe
-from emopi.train.run_record import RunRecord, write_atomically
+from emopi.train.run_record import RunRecord
 from emopi.train.splits import load_protocol, split
 from emopi.train.svm import SvmRecipe
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from emopi.convert.plan import Job
 from emopi.device.errors import RunError, SpecError
+from emopi.device.files import write_atomically
 from emopi.device.frontend import checked_fields
-from emopi.train.run_record import write_atomically
 from emopi.train.summary import Outcome
 
 FORMAT = 1

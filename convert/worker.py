@@ -22,6 +22,7 @@ from emopi.convert.plan import Job, Places
 from emopi.convert.results import DEPLOYED, Result, thinned, write_result
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
+from emopi.device.files import write_atomically
 from emopi.train import svm
 from emopi.train.conditions import CONDITIONS, condition
 from emopi.train.corpora import corpus_hash, read_corpora
@@ -33,7 +34,6 @@ from emopi.train.run_record import (
     commit,
     hardware,
     versions,
-    write_atomically,
 )
 from emopi.train.summary import Outcome
 from emopi.train.svm import SvmRecipe

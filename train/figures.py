@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from emopi.device.errors import MissingExtraError
+from emopi.device.files import write_atomically
 from emopi.device.frontend import Floats
-from emopi.train.run_record import write_atomically
 from emopi.train.summary import ModelSummary
 from emopi.train.trace import Trace
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from emopi.device.errors import RunError
-from emopi.device.files import write_atomically as write_atomically
+from emopi.device.files import write_atomically
 
 RECORD = "run.json"
 HISTORY = "history.json"

@@ -11,13 +11,14 @@ import pytest
 from support import run_emopi
 
 from emopi.device.errors import RunError
+from emopi.device.files import write_atomically
 from emopi.train import fit as fit_module
 from emopi.train.augment import Perturbation
 from emopi.train.backend import load_model
 from emopi.train.corpora import Ravdess
 from emopi.train.fit import fit, training_side
 from emopi.train.recipe import Recipe, default_recipe
-from emopi.train.run_record import History, RunRecord, own_folder, write_atomically
+from emopi.train.run_record import History, RunRecord, own_folder
 from emopi.train.splits import load_protocol
 from emopi.train.training import CHECKPOINT, MODEL
 
