@@ -57,6 +57,8 @@ def evaluate(
     it is scored on its own fold, and the figures are drawn together: mean and standard deviation
     over the folds. Needs no TensorFlow.
     """
+    if noise and not condition:
+        raise click.UsageError("--noise needs a --condition that it is for, such as 'noise 10 dB'")
     if Path(model).is_dir():
         if fold or allow_seen or clips_csv or condition:
             raise click.UsageError(
@@ -91,9 +93,10 @@ def _evaluate_model(
     alter = condition(heard[0], read(path)[1].frontend.sample_rate_hz, heard[1]) if heard else None
     result = evaluate_model(path, corpus, protocol, fold, allow_seen=allow_seen, alter=alter)
     if as_json:
-        click.echo(json.dumps(result.to_json(), allow_nan=False))
+        under = {"condition": heard[0]} if heard else {}
+        click.echo(json.dumps(result.to_json() | under, allow_nan=False))
     else:
-        click.echo(render_evaluation(result))
+        click.echo(render_evaluation(result) + (f"\nheard under: {heard[0]}" if heard else ""))
     if clips_csv:
         write_clips(result, clips_csv)
 

@@ -186,8 +186,11 @@ def test_report_of_conditions(every: Findings) -> None:
     head, clean, noisy = tables(section(text, "Under worse conditions"))[0]
     assert head == ["UAR, %", "cnn upm-5"]
     assert clean[0] == "clean"
-    assert clean[1].startswith("75.0 ± ")
-    assert noisy == ["noise 10 dB", "50.0 (-25.0)"]
+    (one,) = every.heard
+    assert clean[1] == f"{100 * one.clean.mean.uar:.1f} ± {100 * one.clean.std.uar:.1f}"
+    now, change = one.under.mean.uar, one.under.mean.uar - one.clean.mean.uar
+    assert noisy == ["noise 10 dB", f"{100 * now:.1f} ({100 * change:+.1f})"]
+    assert one.clean.mean.accuracy - one.under.mean.accuracy == pytest.approx(0.25)
     without = tuple(dataclasses.replace(one, conditions={}) for one in every.results)
     assert "Under worse" not in render(Findings(every.jobs, without), Illustrations({}))
 

@@ -134,6 +134,9 @@ def test_command_line_refuses_conditions_it_does_not_know(tiny_corpus: Path) -> 
         done = run_emopi("evaluate", "cnn-int8", "--corpus", tiny_corpus, "--condition", option)
         assert done.returncode == 1
         assert message in done.stderr
+    done = run_emopi("evaluate", "cnn-int8", "--corpus", tiny_corpus, "--noise", tiny_corpus)
+    assert done.returncode == 2
+    assert "--noise needs a --condition" in done.stderr
 
 
 @pytest.mark.skipif(not NOISE.is_dir(), reason="ESC-10 is not beside the checkout (../shared)")

@@ -95,11 +95,11 @@ def settings() -> dict[str, Any]:
 def test_file(name: str, tmp_path: Path) -> None:
     from PIL import Image
 
-    style = settings()
+    style, before = settings(), set(sys.modules)
     path = tmp_path / "figure.png"
     DRAWINGS[name](path)
     assert settings() == style
-    assert "matplotlib.pyplot" not in sys.modules
+    assert "matplotlib.pyplot" not in set(sys.modules) - before
     content = path.read_bytes()
     with Image.open(io.BytesIO(content)) as picture:
         assert 700 <= picture.width <= 1000
