@@ -213,14 +213,12 @@ def _extract(due: Sequence[Job], corpus: Corpus, places: Places, n_workers: int)
             corpus.utterances, corpus.sha256, SvmRecipe(), cache=places.cache, jobs=n_workers
         )
     sets = dict.fromkeys(
-        (recipe.frontend, recipe.perturbation, recipe.seed)
-        for recipe in kinds
-        if isinstance(recipe, Recipe)
+        (recipe.frontend, recipe.perturbation) for recipe in kinds if isinstance(recipe, Recipe)
     )
-    for spec, perturbation, seed in sets:
+    for spec, perturbation in sets:
         features(
             corpus.utterances, corpus.sha256, spec, perturbation,
-            seed=seed, cache=places.cache, jobs=n_workers,
+            cache=places.cache, jobs=n_workers,
         )  # fmt: skip
 
 

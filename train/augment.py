@@ -27,6 +27,16 @@ class Perturbation:
     """Noise power falls as 1 / f**colour: 0 is white, 1 pink, 2 brown."""
     noisy: float = 0.7
     """Share of the copies that get noise."""
+    decay_s: tuple[float, float] = (0.15, 0.8)
+    """Time in which a room's echo falls by 60 dB."""
+    direct_db: tuple[float, float] = (-5.0, 15.0)
+    """Ratio of the energy of the direct sound to that of the echo."""
+    reverberant: float = 0.4
+    """Share of the copies that are heard in a room."""
+    cutoff_hz: tuple[float, float] = (3_000.0, 7_500.0)
+    """Upper end of the band that a narrow-band microphone or codec leaves."""
+    narrow: float = 0.2
+    """Share of the copies that are narrow-band."""
 
 
 def rng_for(*parts: object) -> np.random.Generator:
@@ -36,11 +46,17 @@ def rng_for(*parts: object) -> np.random.Generator:
 
 
 def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Generator) -> Floats:
-    """A copy of a clip at another speed and level, perhaps with noise: (n / speed,) float32."""
+    """A copy of a clip as another microphone in another room would have heard another take of it.
+
+    Speed, then perhaps a room, level, perhaps noise, perhaps a narrow band: (n / speed,) float32.
+    """
     import soxr
 
     speed = rng.uniform(*how.speed)
     changed: Floats = soxr.resample(samples, rate_hz * speed, rate_hz, quality="HQ")
+    if rng.random() < how.reverberant:
+        echo = room_response(rng.uniform(*how.decay_s), rng.uniform(*how.direct_db), rate_hz, rng)
+        changed = _convolve(changed, echo)
     changed *= np.float32(10 ** (rng.uniform(*how.gain_db) / 20))
     if rng.random() < how.noisy:
         noise = coloured_noise(len(changed), rng.uniform(*how.colour), rng)
@@ -48,7 +64,32 @@ def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Gen
         changed = changed + noise * np.float32(
             np.sqrt(power * 10 ** (-rng.uniform(*how.snr_db) / 10))
         )
+    if rng.random() < how.narrow:
+        band_hz = 2 * rng.uniform(*how.cutoff_hz)
+        changed = soxr.resample(soxr.resample(changed, rate_hz, band_hz), band_hz, rate_hz)
     return changed
+
+
+def room_response(
+    decay_s: float, direct_db: float, rate_hz: int, rng: np.random.Generator
+) -> Floats:
+    """(n,) float32 impulse response of energy 1: the direct sound, then noise that dies away.
+
+    Polack's model of late reverberation (1988): Gaussian noise whose level falls by 60 dB in
+    `decay_s`. Early reflections, which depend on a room's shape, are left out.
+    """
+    n = max(int(decay_s * rate_hz), 1)
+    echo = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    echo *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(np.square(echo)))
+    response = np.concatenate([[1.0], echo])
+    return np.asarray(response / np.sqrt(np.sum(np.square(response))), np.float32)
+
+
+def _convolve(samples: Floats, response: Floats) -> Floats:
+    """The first `len(samples)` of their convolution, float32."""
+    n_fft = 1 << (len(samples) + len(response) - 1).bit_length()
+    product = np.fft.rfft(samples, n_fft) * np.fft.rfft(response, n_fft)
+    return np.asarray(np.fft.irfft(product, n_fft)[: len(samples)], np.float32)
 
 
 def coloured_noise(n: int, colour: float, rng: np.random.Generator) -> Floats:

@@ -67,21 +67,21 @@ def features(
     spec: FrontendSpec,
     how: Perturbation,
     *,
-    seed: int,
     cache: Path,
     jobs: int | None = None,
 ) -> FeatureSet:
     """The features of `utterances`, from `cache` if they are there, else extracted and kept.
 
-    The cache's key is the spec, the augmentation, the seed and `corpus_sha256`, which is
+    The cache's key is the spec, the augmentation and `corpus_sha256`, which is
     `corpus_hash(utterances)`, so that nothing stale is ever read; what is damaged is extracted
-    again. Raises `CorpusError` naming the first clip that cannot be read.
+    again. Trainings of any seed draw from the same copies. Raises `CorpusError` naming the first
+    clip that cannot be read.
     """
-    folder = cache / "features" / _key(corpus_sha256, spec, how, seed)
+    folder = cache / "features" / _key(corpus_sha256, spec, how)
     if not (loaded := _load(folder, spec)):
         shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
         try:
-            _extract_all(utterances, spec, how, seed, folder, jobs or os.cpu_count() or 1)
+            _extract_all(utterances, spec, how, folder, jobs or os.cpu_count() or 1)
         except OSError as error:
             raise CorpusError(
                 f"the features cannot be kept in {folder.parent}: {error.strerror or error}; they "
@@ -185,8 +185,8 @@ def centred(data: FeatureSet, indices: Sequence[int], window: int, spec: Fronten
     )
 
 
-def _key(corpus_sha256: str, spec: FrontendSpec, how: Perturbation, seed: int) -> str:
-    parts = [CACHE_FORMAT, spec.to_json(), dataclasses.asdict(how), seed, corpus_sha256]
+def _key(corpus_sha256: str, spec: FrontendSpec, how: Perturbation) -> str:
+    parts = [CACHE_FORMAT, spec.to_json(), dataclasses.asdict(how), corpus_sha256]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -217,7 +217,6 @@ def _extract_all(
     utterances: Sequence[Utterance],
     spec: FrontendSpec,
     how: Perturbation,
-    seed: int,
     folder: Path,
     jobs: int,
 ) -> None:
@@ -235,7 +234,7 @@ def _extract_all(
             work = pool.map(
                 _extract_one,
                 utterances,
-                *([value] * len(utterances) for value in (spec, how, seed)),
+                *([value] * len(utterances) for value in (spec, how)),
                 chunksize=8,
             )
             for copies in track(work, len(utterances), "features"):
@@ -268,14 +267,12 @@ def _one_thread_each() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _extract_one(
-    utterance: Utterance, spec: FrontendSpec, how: Perturbation, seed: int
-) -> list[Floats]:
+def _extract_one(utterance: Utterance, spec: FrontendSpec, how: Perturbation) -> list[Floats]:
     try:
         samples = read_clip(utterance.path, spec.sample_rate_hz)
         copies = [extract(samples, spec)]
         for copy in range(how.copies):
-            rng = rng_for("copy", seed, utterance.clip_id, copy)
+            rng = rng_for("copy", utterance.clip_id, copy)
             copies.append(extract(perturb(samples, spec.sample_rate_hz, how, rng), spec))
     except EmopiError as error:
         raise CorpusError(f"{utterance.path}: {error}. See: emopi dataset check DIR") from None

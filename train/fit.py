@@ -61,7 +61,6 @@ def fit(
             sha256,
             recipe.frontend,
             recipe.perturbation,
-            seed=recipe.seed,
             cache=cache,
             jobs=jobs,
         )

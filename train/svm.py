@@ -117,9 +117,7 @@ def clip_vectors(
     Raises `CorpusError` naming the first clip that cannot be read.
     """
     clean = Perturbation(copies=0)
-    data = features(
-        utterances, corpus_sha256, recipe.frontend, clean, seed=0, cache=cache, jobs=jobs
-    )
+    data = features(utterances, corpus_sha256, recipe.frontend, clean, cache=cache, jobs=jobs)
     return vectors_of(utterances, data, recipe)
 
 

@@ -29,12 +29,13 @@ PROTOCOLS = ("paper-80-20", "upm-5")
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals of a few resamples: their worth is tested elsewhere."""
+    """Few resamples for intervals, few draws for wearers: their worth is tested elsewhere."""
     interval = scores.speaker_interval
     monkeypatch.setattr(
         "emopi.train.scores.speaker_interval",
         lambda speakers, statistic: interval(speakers, statistic, resamples=20),
     )
+    monkeypatch.setattr("emopi.convert.findings.DRAWS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support import speech
@@ -13,9 +15,10 @@ from emopi.train.augment import (
     coloured_noise,
     perturb,
     rng_for,
+    room_response,
 )
 
-STILL = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0)
+STILL = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0, reverberant=0.0, narrow=0.0)
 NOTHING = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.0)
 
 
@@ -31,7 +34,7 @@ def test_nothing_to_change_changes_nothing() -> None:
 
 @pytest.mark.parametrize("speed", [0.85, 1.15])
 def test_speed_changes_length_and_pitch(speed: float) -> None:
-    how = Perturbation(speed=(speed, speed), gain_db=(0.0, 0.0), noisy=0.0)
+    how = dataclasses.replace(STILL, speed=(speed, speed))
     tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000).astype(np.float32)
     changed = perturb(tone, 16_000, how, rng_for(0))
     assert abs(len(changed) - 16_000 / speed) <= 1
@@ -40,13 +43,44 @@ def test_speed_changes_length_and_pitch(speed: float) -> None:
 
 
 def test_gain_and_noise_have_the_stated_size() -> None:
-    how = Perturbation(speed=(1.0, 1.0), gain_db=(-20.0, -20.0), noisy=0.0)
+    how = dataclasses.replace(STILL, gain_db=(-20.0, -20.0))
     samples = speech(1.0)
     quiet = perturb(samples, 16_000, how, rng_for(0))
     np.testing.assert_allclose(quiet, samples / 10, atol=1e-6)
-    noisy = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), snr_db=(10.0, 10.0), noisy=1.0)
+    noisy = dataclasses.replace(STILL, snr_db=(10.0, 10.0), noisy=1.0)
     noise = perturb(samples, 16_000, noisy, rng_for(0)) - samples
     assert 10 * np.log10(np.var(samples) / np.mean(noise**2)) == pytest.approx(10, abs=0.1)
+
+
+def test_room_begins_with_the_direct_sound_and_dies_away() -> None:
+    response = room_response(0.5, 3.0, 16_000, rng_for(0))
+    power = np.square(response, dtype=np.float64)
+    assert power.sum() == pytest.approx(1, abs=1e-5)
+    assert 10 * np.log10(power[0] / power[1:].sum()) == pytest.approx(3, abs=0.01)
+    levels_db = 10 * np.log10(power[1:].reshape(8, -1).mean(axis=1))
+    assert -np.polyfit(np.arange(8) * 0.5 / 8, levels_db, 1)[0] == pytest.approx(120, rel=0.05)
+
+
+def test_room_is_heard_after_the_sound_and_not_before() -> None:
+    click = np.zeros(16_000, np.float32)
+    click[5_000] = 0.5
+    how = dataclasses.replace(STILL, decay_s=(0.2, 0.2), direct_db=(0.0, 0.0), reverberant=1.0)
+    heard = perturb(click, 16_000, how, rng_for(0))
+    assert len(heard) == len(click)
+    np.testing.assert_allclose(heard[:5_000], 0, atol=1e-6)
+    assert heard[5_000] == pytest.approx(0.5 * np.sqrt(0.5), rel=1e-3)
+    assert np.std(heard[5_001:8_200]) > 100 * np.std(heard[8_300:])
+
+
+def test_narrow_band_ends_where_it_should() -> None:
+    noise = coloured_noise(1 << 16, 0.0, rng_for(0))
+    how = dataclasses.replace(STILL, cutoff_hz=(4_000.0, 4_000.0), narrow=1.0)
+    heard = perturb(noise, 16_000, how, rng_for(0))
+    assert abs(len(heard) - len(noise)) <= 2
+    power = np.abs(np.fft.rfft(heard)) ** 2
+    quarter = len(power) // 4
+    assert power[quarter : 2 * quarter - quarter // 2].mean() > 0.8 * power[:quarter].mean()
+    assert power[int(2.2 * quarter) :].mean() < 1e-4 * power[:quarter].mean()
 
 
 @pytest.mark.parametrize(("colour", "slope_db"), [(0.0, 0.0), (1.0, 3.0), (2.0, 6.0)])

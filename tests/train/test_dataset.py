@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(utterances: tuple, cache: Path):
-    return features(utterances, "hash", SPEC, HOW, seed=0, cache=cache, jobs=2)
+    return features(utterances, "hash", SPEC, HOW, cache=cache, jobs=2)
 
 
 def test_copy_0_is_what_the_device_computes(data, utterances: tuple) -> None:
@@ -55,17 +55,17 @@ def test_augmented_copies_differ(data) -> None:
 def test_cache_is_used_and_does_not_depend_on_jobs(
     data, utterances: tuple, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    alone = features(utterances, "hash", SPEC, HOW, cache=tmp_path, jobs=1)
     np.testing.assert_array_equal(alone.frames, data.frames)
     monkeypatch.setattr("emopi.train.dataset._extract_all", None)  # would fail if called
-    features(utterances, "hash", SPEC, HOW, seed=0, cache=cache)
+    features(utterances, "hash", SPEC, HOW, cache=cache)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "zeroed", "missing", "index"])
 def test_damaged_cache_is_extracted_again(
     data, utterances: tuple, tmp_path: Path, damage: str
 ) -> None:
-    features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    features(utterances, "hash", SPEC, HOW, cache=tmp_path, jobs=1)
     (frames,) = tmp_path.rglob("frames.f32")
     content = frames.read_bytes()
     if damage == "truncated":
@@ -76,25 +76,23 @@ def test_damaged_cache_is_extracted_again(
         frames.unlink()
     else:
         (frames.parent / "index.json").write_text("{")
-    again = features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path, jobs=1)
+    again = features(utterances, "hash", SPEC, HOW, cache=tmp_path, jobs=1)
     np.testing.assert_array_equal(again.frames, data.frames)
 
 
 def test_cache_that_cannot_be_written(utterances: tuple, tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(CorpusError, match=r"cannot be kept in .* choose another folder with --cac"):
-        features(utterances, "hash", SPEC, HOW, seed=0, cache=tmp_path / "cache", jobs=1)
+        features(utterances, "hash", SPEC, HOW, cache=tmp_path / "cache", jobs=1)
 
 
 @pytest.mark.usefixtures("data")
 def test_cache_is_not_used_for_anything_else(utterances: tuple, cache: Path) -> None:
     before = set((cache / "features").iterdir())
     assert len(before) == 1
-    features(
-        utterances, "hash", dataclasses.replace(SPEC, n_mfcc=13), HOW, seed=0, cache=cache, jobs=1
-    )
-    features(utterances, "hash", SPEC, HOW, seed=1, cache=cache, jobs=1)
-    features(utterances[1:], "other", SPEC, HOW, seed=0, cache=cache, jobs=1)
+    features(utterances, "hash", dataclasses.replace(SPEC, n_mfcc=13), HOW, cache=cache, jobs=1)
+    features(utterances, "hash", SPEC, dataclasses.replace(HOW, noisy=0.0), cache=cache, jobs=1)
+    features(utterances[1:], "other", SPEC, HOW, cache=cache, jobs=1)
     assert len(set((cache / "features").iterdir())) == 4
 
 
@@ -103,7 +101,7 @@ def test_unreadable_clip_is_named_and_leaves_nothing(tmp_path: Path, utterances:
     bad.write_text("no sound")
     broken = (dataclasses.replace(utterances[0], path=bad), *utterances[1:3])
     with pytest.raises(CorpusError, match=r"is not an audio file .* See: emopi dataset check DIR"):
-        features(broken, "hash", SPEC, HOW, seed=0, cache=tmp_path / "cache", jobs=1)
+        features(broken, "hash", SPEC, HOW, cache=tmp_path / "cache", jobs=1)
     assert list((tmp_path / "cache" / "features").iterdir()) == []
 
 
