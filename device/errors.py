@@ -54,3 +54,7 @@ class ProfileError(EmopiError, ValueError):
 
 class ConversionError(EmopiError, RuntimeError):
     """A converted model that fails a check; nothing has been written."""
+
+
+class ComparisonError(EmopiError, RuntimeError):
+    """Models that cannot be compared, or a measurement of them that failed."""

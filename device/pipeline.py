@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,16 @@ from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import Floats, FrontendStream
 from emopi.device.normalization import fit_window
 from emopi.device.profile import Profile
+
+
+class Frontend(Protocol):
+    """Frames from samples, as `FrontendStream` gives them."""
+
+    def push(self, samples: Floats) -> Floats:
+        """(frames, n_mfcc) that the samples complete."""
+
+    def reset(self) -> None:
+        """Start anew, as at the beginning of another source."""
 
 
 class Pipeline:
@@ -34,10 +45,12 @@ class Pipeline:
         memory_s: float = 3.0,
         gate_dbfs: float = -70.0,
         profile: Profile | None = None,
+        frontend: Frontend | None = None,
     ) -> None:
         """`hop_s` from one decision to the next, `memory_s` of windows averaged, `gate_dbfs` the
-        level below which there is no speech, `profile` the wearer's. Raises `SpecError` for a
-        value out of range, `ProfileError` for another model's profile."""
+        level below which there is no speech, `profile` the wearer's, `frontend` one that gives
+        what the model's own would. Raises `SpecError` for a value out of range, `ProfileError`
+        for another model's profile."""
         if not 0.05 <= hop_s <= 60:
             raise SpecError(f"hop_s is {hop_s}; expected 0.05 to 60 seconds")
         if not memory_s > 0:
@@ -54,7 +67,7 @@ class Pipeline:
         self._hop_samples = max(1, round(hop_s * self._spec.sample_rate_hz))
         self._gate_dbfs = gate_dbfs
         self._forgets = math.isfinite(memory_s)
-        self._frontend = FrontendStream(self._spec)
+        self._frontend: Frontend = frontend or FrontendStream(self._spec)
         self._smoother = Smoother(memory_s)
         self.reset()
 
@@ -161,12 +174,18 @@ def decisions(source: AudioSource, pipeline: Pipeline) -> Iterator[Decision]:
 
 
 def classify(
-    source: AudioSource, classifier: Classifier, profile: Profile | None = None
+    source: AudioSource,
+    classifier: Classifier,
+    profile: Profile | None = None,
+    *,
+    frontend: Frontend | None = None,
 ) -> Decision:
     """One decision for a whole recording: the mean over its windows with speech, by power.
 
     For a source without long silence, no longer than the window and `memory_s` together, this is
-    the last decision that listening to it gives. `NO_SPEECH` if no window has speech.
+    the last decision that listening to it gives. `NO_SPEECH` if no window has speech. `frontend`
+    as in `Pipeline`.
     """
-    every = list(decisions(source, Pipeline(classifier, memory_s=math.inf, profile=profile)))
+    pipeline = Pipeline(classifier, memory_s=math.inf, profile=profile, frontend=frontend)
+    every = list(decisions(source, pipeline))
     return next((one for one in reversed(every) if one.label != NO_SPEECH), every[-1])
