@@ -1,0 +1,219 @@
+"""Which model to choose, in words that never claim more than the intervals. Pure.
+
+The rules:
+
+- A model counts as good as the most accurate one if the whole 95 % interval of its change of UAR
+  against that one lies above `-MARGIN`. Of those, the ones that take at most `ALIKE` times the
+  least median time for a window are fast, and the smallest file of the fast ones is the choice.
+- There is no choice where a model was trained on the clips, or where they are of one speaker.
+- A change of UAR is "significant" if its interval leaves out 0. A time is longer or shorter if the
+  whole interval of the ratio of medians lies beyond `ALIKE`, and about the same otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from emopi.convert.comparison.comparison import Compared, Comparison, Pair
+
+MARGIN = 0.02
+"""UAR that a faster or smaller model may cost."""
+
+ALIKE = 1.1
+FEW_SPEAKERS = 10
+"""Below that many, a bootstrap over speakers gives intervals that are too narrow."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person should do, and why."""
+
+    choose: str | None
+    """Name of a model; None where the clips cannot tell."""
+    choice: str
+    """A sentence or two: which model, by what rule."""
+    reasons: tuple[str, ...]
+    """One a pair that a person is told of."""
+    cautions: tuple[str, ...]
+    """What the figures must not be taken for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, of JSON types."""
+        return dataclasses.asdict(self)
+
+
+def verdict(comparison: Comparison) -> Verdict:
+    """By the rules above."""
+    chosen, choice = _choose(comparison)
+    return Verdict(
+        chosen.name if chosen else None,
+        choice,
+        tuple(_reason(pair, comparison) for pair in comparison.told),
+        tuple(_cautions(comparison)),
+    )
+
+
+def points(share: float) -> str:
+    """A change in percentage points with its sign, such as "-0.8"."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
+
+
+def points_span(bounds: tuple[float, float]) -> str:
+    """An interval of changes, such as "-0.8 to +1.2"."""
+    if math.isnan(bounds[0]):
+        return "one speaker"
+    return f"{points(bounds[0])} to {points(bounds[1])}"
+
+
+def slower(pair: Pair) -> bool:
+    """Whether b's network is clearly slower than a's."""
+    return pair.latency[1][0] > ALIKE
+
+
+def faster(pair: Pair) -> bool:
+    """Whether b's network is clearly faster than a's."""
+    return pair.latency[1][1] < 1 / ALIKE
+
+
+def _choose(comparison: Comparison) -> tuple[Compared | None, str]:
+    if seen := [model.name for model in comparison.models if model.seen]:
+        return None, (
+            f"These clips cannot tell which model to choose: {', '.join(seen)} "
+            f"{'was' if len(seen) == 1 else 'were'} trained on some of them."
+        )
+    best = max(comparison.models, key=lambda model: model.outcome.figures.uar)
+    lows = {
+        model.name: _change(comparison, best, model)[1][0]
+        for model in comparison.models
+        if model is not best
+    }
+    if any(math.isnan(low) for low in lows.values()):
+        return None, (
+            "These clips cannot tell which model to choose: they are of one speaker, so nothing "
+            "says how it would be for another."
+        )
+    good = [m for m in comparison.models if m is best or lows[m.name] >= -MARGIN]
+    least_ms = min(_window_ms(model) for model in good)
+    fast = [model for model in good if _window_ms(model) <= ALIKE * least_ms]
+    chosen = min(fast, key=lambda model: model.n_bytes)
+    return chosen, f"Choose {chosen.name} here. " + " ".join(
+        [_why_good(comparison, chosen, best, lows), _why_chosen(chosen, good, fast)]
+    ).strip()
+
+
+def _why_good(
+    comparison: Comparison, chosen: Compared, best: Compared, lows: dict[str, float]
+) -> str:
+    n_worse = sum(low < -MARGIN for low in lows.values())
+    others = "the other" if len(lows) == 1 else "each of the others" if n_worse == len(lows) else ""
+    if chosen is best:
+        if not n_worse:
+            return f"No other has a higher UAR ({best.outcome.figures.uar:.1%})."
+        rest = others or f"{n_worse} of the others"
+        return (
+            f"It has the highest UAR ({best.outcome.figures.uar:.1%}), and {rest} may be more than "
+            f"{100 * MARGIN:.0f} points below."
+        )
+    change, bounds = _change(comparison, best, chosen)
+    return (
+        f"Against {best.name}, which has the highest UAR ({best.outcome.figures.uar:.1%}), its "
+        f"UAR changes by {points(change)} points (95 %: {points_span(bounds)}), so a loss of more "
+        f"than {100 * MARGIN:.0f} points is unlikely."
+    )
+
+
+def _why_chosen(chosen: Compared, good: list[Compared], fast: list[Compared]) -> str:
+    if len(good) == 1:
+        return ""
+    ms = f"{_window_ms(chosen):.1f} ms a window, front end included"
+    of = "both" if len(good) == 2 else f"the {len(good)} that are as good by that measure"
+    if len(fast) == 1:
+        return f"It is the fastest of {of} ({ms})."
+    return (
+        f"It is the smallest ({_kb(chosen)}) of those that are as fast as the fastest, to "
+        f"{100 * (ALIKE - 1):.0f} % ({ms})."
+    )
+
+
+def _reason(pair: Pair, comparison: Comparison) -> str:
+    sentences = [_accuracy(pair), _cost(pair)]
+    if slower(pair):
+        sentences.append(_why_slower(pair, comparison.machine["architecture"]))
+    return " ".join(filter(None, sentences))
+
+
+def _accuracy(pair: Pair) -> str:
+    says, a, b = pair.says, pair.a.name, pair.b.name
+    if not says.changed:
+        return f"{b} gives the same label as {a} on all {says.n} clips."
+    low, high = bounds = says.intervals["uar_change"]
+    if math.isnan(low):
+        return (
+            f"{b} gives the same label as {a} on {says.agreement:.1%} of the clips; they are of "
+            f"one speaker, so its change of UAR ({points(says.uar_change)} points) says nothing of "
+            "others."
+        )
+    figures = f"{points(says.uar_change)} points (95 %: {points_span(bounds)})"
+    same = f"the same label on {says.agreement:.1%} of the clips"
+    if low <= 0 <= high:
+        return f"{b} against {a}: UAR {figures}, not a significant difference; {same}."
+    word = "more" if low > 0 else "less"
+    return f"{b} is {word} accurate than {a}: UAR {figures}; {same}."
+
+
+def _cost(pair: Pair) -> str:
+    ratio, bounds = pair.latency
+    size = f"Its file has {pair.size_ratio:.0%} of the size"
+    span = f"95 %: {bounds[0]:.2f} to {bounds[1]:.2f}"
+    if slower(pair):
+        a, b = pair.a.outcome, pair.b.outcome
+        quantized = a.network == b.network and a.precision != b.precision
+        slow = f": {b.precision} is slower here" if quantized else ""
+        return f"{size}; its network takes {ratio:.1f} times as long ({span}){slow}."
+    about = "" if faster(pair) else ", about the same"
+    return f"{size}; its network takes {ratio:.2f} times as long ({span}){about}."
+
+
+def _why_slower(pair: Pair, architecture: str) -> str:
+    kinds = [(model.outcome.network, model.outcome.precision) for model in (pair.a, pair.b)]
+    on_x86 = architecture.lower() in ("x86_64", "amd64")
+    if on_x86 and kinds == [("lstm", "float32"), ("lstm", "int8")]:
+        return (
+            "LiteRT has a vector kernel for the int8 LSTM on ARM and none on x86-64: measure on "
+            "the Raspberry Pi before you decide by speed."
+        )
+    return ""
+
+
+def _cautions(comparison: Comparison) -> list[str]:
+    found = []
+    speakers = comparison.pairs[0].says.speakers
+    if 1 < speakers < FEW_SPEAKERS:
+        found.append(f"The clips are of {speakers} speakers only: the intervals are too narrow.")
+    if len(comparison.pairs) > 1:
+        found.append(
+            f"Each of the {len(comparison.pairs)} pairs has an interval of its own; of twenty such "
+            "intervals, one misses the truth by chance."
+        )
+    if not comparison.machine["architecture"].lower().startswith(("arm", "aarch64")):
+        found.append("Times and memory are of this machine, not of a Raspberry Pi.")
+    for when, state in (("before", comparison.before), ("after", comparison.after)):
+        if state.throttled_now:
+            found.append(f"The machine was held back {when} the timing: {state.describe()}.")
+    return found
+
+
+def _change(comparison: Comparison, a: Compared, b: Compared) -> tuple[float, tuple[float, float]]:
+    """Of UAR from a to b, and its interval."""
+    says = comparison.pair(a, b).says
+    return says.uar_change, says.intervals["uar_change"]
+
+
+def _window_ms(model: Compared) -> float:
+    return model.timing.stages["total"].p50_ms
+
+
+def _kb(model: Compared) -> str:
+    return f"{model.n_bytes / 1024:.0f} KB"

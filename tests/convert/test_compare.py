@@ -1,0 +1,364 @@
+"""`emopi compare` as a person runs it: what it says, writes, and refuses."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from support import MODELS, RAVDESS_16K, needs_16k, run_emopi, speech
+
+from emopi.convert.comparison import comparison, page
+from emopi.convert.comparison.command import compare as command
+from emopi.convert.comparison.comparison import compare
+from emopi.device.contract import attach, read
+from emopi.device.errors import (
+    ComparisonError,
+    CorpusError,
+    MissingExtraError,
+    ModelError,
+)
+from emopi.train.evaluate import evaluate
+
+FLOAT, INT8 = MODELS / "cnn-float32.tflite", MODELS / "cnn-int8.tflite"
+ON = ("--protocol", "random-5fold", "--fold", "fold1")
+
+WITHOUT = ("tensorflow", "keras", "tf_keras", "scipy", "librosa", "pandas", "sklearn")
+"""What a Raspberry Pi has not."""
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """56 clips of SAVEE: four speakers, seven emotions, a second of synthesized sound each."""
+    folder = tmp_path_factory.mktemp("voices")
+    number = 0
+    for speaker in ("DC", "JE", "JK", "KL"):
+        for emotion in ("a", "d", "f", "h", "n", "sa", "su"):
+            for take in ("01", "02"):
+                path = folder / f"{speaker}_{emotion}{take}.wav"
+                soundfile.write(path, speech(1.0, seed=number % 9), 16_000)
+                number += 1
+    return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What one run of the command has printed and written."""
+
+    fields: dict[str, Any]
+    rows: list[dict[str, str]]
+    page: str
+    files: set[str]
+
+
+@pytest.fixture(scope="module")
+def told(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """One run in a process that cannot import what a Raspberry Pi has not."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = [
+        "emopi", "compare", str(FLOAT), str(INT8), "--corpus", str(voices), *ON, "--rounds", "20",
+        "--explain", "--json", "--csv", str(out / "a.csv"), "--html", str(out / "a.html"),
+    ]  # fmt: skip
+    code = f"""
+import sys
+for name in {WITHOUT!r}:
+    sys.modules[name] = None  # importing it raises ImportError
+from emopi.device.cli import main
+sys.argv = {arguments!r}
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with (out / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = {path.name for path in out.iterdir()}
+    return Told(json.loads(done.stdout), rows, (out / "a.html").read_text(), files)
+
+
+class TestTold:
+    def test_each_model_as_evaluate_has_it(self, told: Told, voices: Path) -> None:
+        for model, path in zip(told.fields["models"], (FLOAT, INT8), strict=True):
+            alone = evaluate(path, voices, "random-5fold", "fold1").to_json()
+            for name, value in json.loads(json.dumps(alone)).items():
+                assert model[name] == value
+            assert model["bytes"] == path.stat().st_size
+            assert model["seen"] == 0
+        assert [model["name"] for model in told.fields["models"]] == ["cnn-float32", "cnn-int8"]
+
+    def test_the_pair(self, told: Told, voices: Path) -> None:
+        (pair,) = told.fields["pairs"]
+        a, b = told.fields["models"]
+        assert (pair["a"], pair["b"]) == ("cnn-float32", "cnn-int8")
+        assert pair["uar_change"] == pytest.approx(b["uar"] - a["uar"])
+        assert pair["accuracy_change"] == pytest.approx(b["accuracy"] - a["accuracy"])
+        assert pair["size_ratio"] == pytest.approx(b["bytes"] / a["bytes"])
+        medians = [model["latency"]["model"]["p50_ms"] for model in (a, b)]
+        assert pair["latency_ratio"] == pytest.approx(medians[1] / medians[0], rel=0.02)
+        low, high = pair["intervals"]["latency_ratio"]
+        assert low <= pair["latency_ratio"] <= high
+        said = [
+            evaluate(path, voices, "random-5fold", "fold1").outcome.answers
+            for path in (FLOAT, INT8)
+        ]
+        assert pair["agreement"] == np.mean(np.equal(*said))
+        assert pair["changed"] == len(pair["changed_clips"]) == np.sum(np.not_equal(*said))
+        assert 0 <= pair["mcnemar_p"] <= 1
+        assert pair["n"] == told.fields["n"] == a["n"]
+
+    def test_costs(self, told: Told) -> None:
+        for model in told.fields["models"]:
+            assert set(model["latency"]) == {"frontend", "model", "total"}
+            for stage in model["latency"].values():
+                assert set(stage) == {"p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"}
+                assert 0 < stage["p50_ms"] <= stage["p99_ms"] <= stage["max_ms"]
+            for name in ("load_ms", "first_ms", "rss_mb", "model_mb", "arena_kb"):
+                assert model[name] > 0
+        exact, int8 = told.fields["models"]
+        assert int8["arena_kb"] < exact["arena_kb"]
+        assert told.fields["rounds"] == 20
+
+    def test_where_it_was_measured(self, told: Told) -> None:
+        assert told.fields["machine"]["architecture"] == os.uname().machine
+        assert set(told.fields["board"]) == {"before", "after"}
+        assert set(told.fields["board"]["before"]) == {
+            "clock_mhz", "governor", "temperature_c", "throttling",
+        }  # fmt: skip
+
+    def test_verdict(self, told: Told) -> None:
+        verdict = told.fields["verdict"]
+        assert verdict["choose"] in ("cnn-float32", "cnn-int8")
+        assert verdict["choice"].startswith(f"Choose {verdict['choose']} here.")
+        assert len(verdict["reasons"]) == 1
+        assert any("of 4 speakers only" in caution for caution in verdict["cautions"])
+
+    def test_layers(self, told: Told) -> None:
+        exact, int8 = told.fields["layers"]
+        assert (int8["model"], int8["against"], exact["against"]) == (
+            "cnn-int8", "cnn-float32", None,
+        )  # fmt: skip
+        assert {"name", "operator", "sqnr_db", "loss_db"} <= set(int8["noise"][0])
+        assert int8["noise"][-1]["name"] == "logits"
+        assert exact["noise"] == []
+        assert exact["ranges"]
+
+    def test_spreadsheet(self, told: Told) -> None:
+        assert [row["model"] for row in told.rows] == ["cnn-float32", "cnn-int8"]
+        for row, model in zip(told.rows, told.fields["models"], strict=True):
+            assert float(row["uar"]) == model["uar"]
+            assert int(row["bytes"]) == model["bytes"]
+            assert float(row["model_p50_ms"]) == model["latency"]["model"]["p50_ms"]
+        (pair,) = told.fields["pairs"]
+        first, second = told.rows
+        assert (first["against"], first["uar_change"]) == ("", "")
+        assert second["against"] == "cnn-float32"
+        for name in ("uar_change", "agreement", "mcnemar_p", "latency_ratio", "changed"):
+            assert float(second[name]) == pair[name]
+        assert float(second["uar_change_low"]) == pair["intervals"]["uar_change"][0]
+
+    def test_nothing_else_is_written(self, told: Told) -> None:
+        assert told.files == {"a.csv", "a.html"}
+
+    def test_the_page_says_the_same(self, told: Told) -> None:
+        assert told.fields["verdict"]["choice"] in told.page.replace("&#39;", "'")
+        for model in told.fields["models"]:
+            assert f"{model['uar']:.1%}" in told.page
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a refusal comes after the work has begun."""
+
+    def never(*_: object) -> None:
+        pytest.fail("it began to work")
+
+    monkeypatch.setattr(comparison, "hear", never)
+    monkeypatch.setattr(comparison, "timings", never)
+    monkeypatch.setattr(comparison, "footprints", never)
+
+
+def refused(*arguments: object) -> BaseException | None:
+    """The error that the command ends with, which must be one for a person to read."""
+    done = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert done.exit_code, done.output
+    assert done.stdout == ""
+    return done.exception
+
+
+@pytest.mark.usefixtures("no_work")
+class TestRefusals:
+    def usage(self, *arguments: object) -> str:
+        done = CliRunner().invoke(command, [str(argument) for argument in arguments])
+        assert done.exit_code == 2, done.output
+        return done.stderr
+
+    def test_one_model(self, voices: Path) -> None:
+        said = self.usage(FLOAT, "--corpus", voices, *ON)
+        assert "one MODEL is nothing to compare; name two or more" in said
+        with pytest.raises(ComparisonError, match="1 model; expected two or more"):
+            compare([FLOAT], voices, "random-5fold")
+
+    def test_the_same_model_twice(self, voices: Path, tmp_path: Path) -> None:
+        copy = Path(shutil.copy(FLOAT, tmp_path / "copy.tflite"))
+        for other in (FLOAT, copy, "cnn-float32"):
+            error = refused(FLOAT, other, "--corpus", voices, *ON)
+            assert isinstance(error, ComparisonError)
+            assert "are the same model; name two that differ" in str(error)
+
+    def test_a_folder(self, voices: Path) -> None:
+        said = self.usage(FLOAT, MODELS, "--corpus", voices, *ON)
+        assert "is a folder; name model files" in said
+
+    def test_no_such_model(self, voices: Path) -> None:
+        error = refused(FLOAT, "nothing.tflite", "--corpus", voices, *ON)
+        assert isinstance(error, ModelError)
+        assert "no such model file; expected a path, or one of: cnn-float32" in str(error)
+
+    def test_a_model_of_another_project(self, voices: Path, tmp_path: Path) -> None:
+        bare = tmp_path / "bare.tflite"
+        bare.write_bytes(read(FLOAT)[0])
+        error = refused(bare, INT8, "--corpus", voices, *ON)
+        assert isinstance(error, ModelError)
+        assert "bare.tflite has no contract that can be read" in str(error)
+
+    def test_other_labels(self, voices: Path, tmp_path: Path) -> None:
+        flatbuffer, contract = read(INT8)
+        other = tmp_path / "other.tflite"
+        labels = contract.labels[::-1]
+        other.write_bytes(attach(flatbuffer, dataclasses.replace(contract, labels=labels)))
+        error = refused(FLOAT, other, "--corpus", voices, *ON)
+        assert isinstance(error, ComparisonError)
+        assert "expected the same in the same order" in str(error)
+
+    @pytest.mark.parametrize("change", [{"precision": "int8"}, {"window_frames": 299}])
+    def test_a_contract_that_is_not_the_tensors(
+        self, voices: Path, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        flatbuffer, contract = read(FLOAT)
+        liar = tmp_path / "liar.tflite"
+        liar.write_bytes(attach(flatbuffer, dataclasses.replace(contract, **change)))
+        error = refused(INT8, liar, "--corpus", voices, *ON)
+        assert isinstance(error, ModelError)
+        assert "but its contract says" in str(error)
+
+    def test_a_corpus_without_the_clips(self, voices: Path) -> None:
+        error = refused(FLOAT, INT8, "--corpus", voices, "--protocol", "upm-5", "--fold", "fold1")
+        assert isinstance(error, CorpusError)
+        assert "are of RAVDESS, which is not in the corpus" in str(error)
+
+    @pytest.mark.parametrize("option", ["--csv", "--html"])
+    @pytest.mark.parametrize("name", ["missing/a", "/proc/a", "."])
+    def test_what_cannot_be_written(
+        self, voices: Path, tmp_path: Path, option: str, name: str
+    ) -> None:
+        self.usage(FLOAT, INT8, "--corpus", voices, *ON, option, tmp_path / name)
+        assert not list(tmp_path.iterdir())
+
+    def test_both_in_one_file(self, voices: Path, tmp_path: Path) -> None:
+        file = tmp_path / "a"
+        said = self.usage(FLOAT, INT8, "--corpus", voices, *ON, "--csv", file, "--html", file)
+        assert "cannot be both" in said
+
+    @pytest.mark.parametrize("package", page.PACKAGES)
+    def test_a_page_without_its_packages(
+        self, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+    ) -> None:
+        found = page.find_spec
+        monkeypatch.setattr(page, "find_spec", lambda name: name != package and found(name))
+        error = refused(FLOAT, INT8, "--corpus", voices, *ON, "--html", tmp_path / "a.html")
+        assert isinstance(error, MissingExtraError)
+        assert f"needs {package}" in str(error)
+        assert "pip install 'emopi[report]'" in str(error)
+        assert not list(tmp_path.iterdir())
+
+    def test_nothing_to_explain(self, voices: Path) -> None:
+        error = refused(FLOAT, MODELS / "lstm-int8.tflite", "--corpus", voices, *ON, "--explain")
+        assert isinstance(error, ComparisonError)
+        assert "name both" in str(error)
+
+
+def test_seen_clips_if_one_insists(voices: Path, tmp_path: Path) -> None:
+    """The figures come, and with them that they tell nothing."""
+    flatbuffer, contract = read(INT8)
+    training = contract.training | {"corpus": "savee", "protocol": "all", "fold": "all"}
+    seen = tmp_path / "seen.tflite"
+    seen.write_bytes(attach(flatbuffer, dataclasses.replace(contract, training=training)))
+    with pytest.raises(ModelError, match="with nothing held out"):
+        compare([FLOAT, seen], voices, "random-5fold", "fold1")
+    done = CliRunner().invoke(
+        command,
+        [str(FLOAT), str(seen), "--corpus", str(voices), *ON, "--allow-seen", "--rounds", "20"],
+    )
+    assert done.exit_code == 0, done.output
+    assert "These clips cannot tell which model to choose: seen was trained on" in done.stdout
+    # not the float model of that training, so only what it is
+    assert "cnn-float32" in done.stdout
+
+
+def test_fold_of_the_first_model_by_default(tmp_path: Path) -> None:
+    names = comparison.names([tmp_path / "a" / "x.tflite", tmp_path / "b" / "x.tflite", INT8])
+    assert names == [str(tmp_path / "a" / "x.tflite"), str(tmp_path / "b" / "x.tflite"), "cnn-int8"]
+
+
+def children(pid: int) -> list[str]:
+    """Command lines of the processes that `pid` has started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text()
+            if f"PPid:\t{pid}\n" in text:
+                found.append(status.with_name("cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_ctrl_c_leaves_nothing(voices: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emopi.device.cli", "compare", FLOAT, INT8, "--corpus", voices, *ON,
+         "--rounds", "100000", "--csv", tmp_path / "a.csv", "--html", tmp_path / "a.html"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any("comparison.timing" in line for line in children(process.pid)):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.strip() == "interrupted"
+    assert not list(tmp_path.iterdir())
+
+
+@needs_16k
+def test_on_real_clips_int8_costs_little() -> None:
+    """The shipped CNN: what its int8 form changes on the clips of its own fold."""
+    done = run_emopi(
+        "compare", FLOAT, INT8, "--corpus", RAVDESS_16K, "--protocol", "paper-80-20", "--rounds",
+        20, "--json",
+    )  # fmt: skip
+    if "nothing held out" in done.stderr:
+        pytest.skip("trained on everything: nothing is left to compare it on")
+    assert done.returncode == 0, done.stderr
+    (pair,) = json.loads(done.stdout)["pairs"]
+    assert pair["n"] == 288
+    assert pair["agreement"] >= 0.985
+    assert abs(pair["uar_change"]) <= 0.01
+    assert pair["size_ratio"] < 0.5
