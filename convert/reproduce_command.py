@@ -57,7 +57,7 @@ folder_argument = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--cache",
     type=folder_argument,
-    help="For features, 0.6 GB a seed; may be deleted. Default: ~/.cache/emopi.",
+    help="For features, 1 GB; may be deleted. Default: ~/.cache/emopi.",
 )
 @click.option(
     "--noise",

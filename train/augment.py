@@ -15,7 +15,7 @@ from emopi.device.frontend import Floats
 class Perturbation:
     """How the augmented copies of a clip are made: the ranges that are drawn from."""
 
-    copies: int = 6
+    copies: int = 10
     """Augmented copies of a clip beside the clean one, 0 to 100."""
     speed: tuple[float, float] = (0.85, 1.15)
     """Playback speed; pitch and formants move with it."""
@@ -106,31 +106,21 @@ def coloured_noise(n: int, colour: float, rng: np.random.Generator) -> Floats:
 class FeatureAugmentation:
     """What is done to every training window anew, on normalized features."""
 
-    time_masks: int = 2
+    time_masks: int = 1
     """SpecAugment (Park et al. 2019): stretches of frames set to the mean, 0."""
     longest_mask: int = 30
     """Frames in the longest such stretch."""
-    channel: float = 0.15
+    channel: float = 0.05
     """Standard deviation of an offset of each coefficient, the same in all frames of a window:
     another microphone or room is just that, a convolution."""
-    mixup: float = 0.3
-    """alpha of mixup (Zhang et al. 2018): two windows and their labels are mixed by
-    Beta(alpha, alpha). 0 switches it off."""
 
 
-def augment(
-    windows: Floats, labels: Floats, how: FeatureAugmentation, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Augmented (batch, frames, coefficients) windows with (batch, classes) soft labels."""
+def augment(windows: Floats, how: FeatureAugmentation, rng: np.random.Generator) -> Floats:
+    """Augmented (batch, frames, coefficients) windows."""
     n, n_frames, n_mfcc = windows.shape
     windows = windows + rng.normal(0, how.channel, (n, 1, n_mfcc)).astype(np.float32)
     windows *= ~_time_masks(n, n_frames, how, rng)[:, :, None]
-    if how.mixup:
-        share = np.asarray(rng.beta(how.mixup, how.mixup, n), np.float32)
-        other = rng.permutation(n)
-        windows = share[:, None, None] * windows + (1 - share[:, None, None]) * windows[other]
-        labels = share[:, None] * labels + (1 - share[:, None]) * labels[other]
-    return windows, labels
+    return windows
 
 
 def _time_masks(

@@ -60,7 +60,7 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
 @click.option(
     "--cache",
     type=folder_argument,
-    help="For features, 0.6 GB a seed; may be deleted. Default: ~/.cache/emopi.",
+    help="For features, 1 GB; may be deleted. Default: ~/.cache/emopi.",
 )
 def train(
     network: str,

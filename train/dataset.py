@@ -85,7 +85,7 @@ def features(
         except OSError as error:
             raise CorpusError(
                 f"the features cannot be kept in {folder.parent}: {error.strerror or error}; they "
-                "take 0.6 GB for RAVDESS: make room, or choose another folder with --cache"
+                "take 1 GB for RAVDESS: make room, or choose another folder with --cache"
             ) from None
         loaded = _load(folder, spec)
     if not loaded:
@@ -144,7 +144,7 @@ class WindowSampler:
     def epoch(self, number: int) -> Iterator[tuple[Floats, Floats]]:
         """Every clip once, in an order and with copies that depend on seed and `number` alone.
 
-        Yields (batch, window_frames, n_mfcc) and one-hot or mixed labels (batch, classes).
+        Yields (batch, window_frames, n_mfcc) and one-hot labels (batch, classes).
         """
         rng = rng_for("epoch", self.seed, number)
         order = rng.permutation(np.array(self.indices))
@@ -153,7 +153,7 @@ class WindowSampler:
             chosen = order[start : start + self.batch]
             windows = np.stack([self._window(index, rng) for index in chosen])
             targets = np.eye(len(LABELS), dtype=np.float32)[classes[chosen]]
-            yield augment(self.normalization.apply(windows), targets, self.augmentation, rng)
+            yield augment(self.normalization.apply(windows), self.augmentation, rng), targets
 
     def _window(self, index: int, rng: np.random.Generator) -> Floats:
         """A random window of a random copy, reaching up to 0.3 s beyond the clip's ends."""

@@ -47,9 +47,9 @@ def _cnn(layers: Any, x: Any) -> Any:
     for width in (96, 128, 160):
         x = layers.MaxPooling1D(2)(x)
         x = _residual(layers, x, width)
-        x = layers.Dropout(0.2)(x)
+        x = layers.Dropout(0.05)(x)
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
-    return layers.Dropout(0.4)(x)
+    return layers.Dropout(0.3)(x)
 
 
 def _lstm(layers: Any, x: Any) -> Any:

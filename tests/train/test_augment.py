@@ -19,7 +19,7 @@ from emopi.train.augment import (
 )
 
 STILL = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0, reverberant=0.0, narrow=0.0)
-NOTHING = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.0)
+NOTHING = FeatureAugmentation(time_masks=0, channel=0.0)
 
 
 def test_generator_depends_on_its_parts_alone() -> None:
@@ -94,15 +94,12 @@ def test_noise_has_its_colour(colour: float, slope_db: float) -> None:
 
 def test_feature_augmentation_can_be_off() -> None:
     windows = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
-    labels = np.eye(2, dtype=np.float32)
-    changed, same = augment(windows, labels, NOTHING, rng_for(0))
-    np.testing.assert_array_equal(changed, windows)
-    np.testing.assert_array_equal(same, labels)
+    np.testing.assert_array_equal(augment(windows, NOTHING, rng_for(0)), windows)
 
 
 def test_time_masks_set_whole_frames_to_the_mean() -> None:
-    how = FeatureAugmentation(time_masks=2, longest_mask=30, channel=0.0, mixup=0.0)
-    changed, _ = augment(np.ones((200, 300, 4), np.float32), np.ones((200, 8)), how, rng_for(0))
+    how = FeatureAugmentation(time_masks=2, longest_mask=30, channel=0.0)
+    changed = augment(np.ones((200, 300, 4), np.float32), how, rng_for(0))
     masked = (changed == 0).all(axis=2)
     assert ((changed == 0).any(axis=2) == masked).all()
     assert 0 < masked.sum(axis=1).max() <= 60
@@ -110,19 +107,8 @@ def test_time_masks_set_whole_frames_to_the_mean() -> None:
 
 
 def test_channel_is_constant_over_time() -> None:
-    how = FeatureAugmentation(time_masks=0, channel=0.5, mixup=0.0)
+    how = FeatureAugmentation(time_masks=0, channel=0.5)
     windows = np.random.default_rng(0).normal(size=(50, 9, 40)).astype(np.float32)
-    offset = augment(windows, np.ones((50, 8)), how, rng_for(0))[0] - windows
+    offset = augment(windows, how, rng_for(0)) - windows
     np.testing.assert_allclose(offset, np.broadcast_to(offset[:, :1], offset.shape), atol=1e-5)
     assert offset.std() == pytest.approx(0.5, rel=0.1)
-
-
-def test_mixup_mixes_labels_as_it_mixes_windows() -> None:
-    how = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.5)
-    labels = np.eye(8, dtype=np.float32)
-    windows = np.broadcast_to(labels[:, None, :], (8, 4, 8)).copy()
-    mixed, soft = augment(windows, labels, how, rng_for(0))
-    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-6)
-    assert ((soft > 0).sum(axis=1) <= 2).all()
-    assert (soft.max(axis=1) < 1).any()
-    np.testing.assert_allclose(mixed, np.broadcast_to(soft[:, None, :], mixed.shape), rtol=1e-6)

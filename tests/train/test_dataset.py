@@ -18,7 +18,7 @@ from emopi.train.dataset import RANGE_DB, WindowSampler, centred, cut, features,
 
 SPEC = FrontendSpec(energy_floor=1e-10)
 HOW = Perturbation(copies=2)
-NOTHING = FeatureAugmentation(time_masks=0, channel=0.0, mixup=0.0)
+NOTHING = FeatureAugmentation(time_masks=0, channel=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,79 @@
+"""How long features and one training take on this machine.
+
+    python benchmarks/training.py --corpus DIR [--epochs 5] [--jobs N]
+
+Features: MFCCs of all clips from WAV files into an empty cache, without augmented copies and with
+those that a training uses. Training: the median of `--epochs` epochs after the first, times the
+epochs of the recipe; nothing is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from emopi.train.augment import Perturbation
+from emopi.train.backend import import_tensorflow
+from emopi.train.corpora import Corpora, corpus_hash, read_corpora
+from emopi.train.dataset import features
+from emopi.train.recipe import Recipe, default_recipe
+from emopi.train.run_record import commit, hardware, versions
+from emopi.train.topology import NETWORKS
+
+
+@click.command()
+@click.option("--corpus", type=click.Path(path_type=Path), required=True, help="Such as RAVDESS.")
+@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Cores to use.")
+def main(corpus: Path, epochs: int, jobs: int) -> None:
+    """Print a table of minutes and seconds."""
+    import_tensorflow("this benchmark", jobs=jobs)
+    corpora = read_corpora([corpus])
+    print(f"commit {commit()}, {hardware()}, {jobs} used")
+    print(", ".join(f"{name} {version}" for name, version in versions("tensorflow").items()))
+    print(f"\n| what | time |\n|---|---|\n{_features_row(corpora, Perturbation(copies=0), jobs)}")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache"
+        print(_features_row(corpora, Perturbation(), jobs, cache))
+        for network in NETWORKS:
+            recipe = default_recipe(network, epochs=None, batch=64, seed=0)
+            seconds = _epoch_s(recipe, corpus, Path(folder) / network, cache, epochs, jobs)
+            minutes = seconds * recipe.epochs / 60
+            print(f"| {network}: {recipe.epochs} epochs of {seconds:.1f} s | {minutes:.1f} min |")
+
+
+def _features_row(corpora: Corpora, how: Perturbation, jobs: int, cache: Path | None = None) -> str:
+    """Extract into `cache`, by default one that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        utterances = corpora.utterances
+        spec = default_recipe("cnn", epochs=None, batch=64, seed=0).frontend
+        started = time.perf_counter()
+        features(
+            utterances, corpus_hash(utterances), spec, how, cache=cache or Path(folder), jobs=jobs
+        )
+        seconds = time.perf_counter() - started
+    copies = f", {how.copies} augmented copies of each" if how.copies else ""
+    return f"| features of {len(utterances)} clips{copies} | {seconds:.1f} s |"
+
+
+def _epoch_s(recipe: Recipe, corpus: Path, out: Path, cache: Path, epochs: int, jobs: int) -> float:
+    """Median seconds of an epoch on the training side of upm-5 fold1, the first left out."""
+    from emopi.train.fit import fit
+
+    told: list[float] = []
+    short = dataclasses.replace(recipe, epochs=epochs + 1)
+    fit(
+        short, corpus, "upm-5", "fold1", out, cache=cache, jobs=jobs,
+        watch=lambda entry: told.append(entry["seconds"]),
+    )  # fmt: skip
+    return statistics.median(told[1:])
+
+
+if __name__ == "__main__":
+    main()
