@@ -40,7 +40,7 @@ clean:
 
 # Everything: training, conversion, test tools.
 .venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py models/*)
+		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'

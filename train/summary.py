@@ -103,7 +103,7 @@ class Outcome:
         """Share of each label's clips that was right; labels without clips are left out."""
         return _recall([self])
 
-    @property
+    @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % bootstrap intervals over speakers of accuracy and UAR; NaN of one speaker."""
         return _intervals([self])

@@ -63,7 +63,7 @@ def compare(
     _check_outputs(csv_file, html_file)
 
     from emopi.convert.comparison.comparison import compare as compare_models
-    from emopi.convert.comparison.layers import check_explainable, look_inside
+    from emopi.convert.comparison.layers import can_look_inside, check_explainable, look_inside
     from emopi.convert.comparison.tables import spreadsheet
     from emopi.convert.comparison.text import show
     from emopi.convert.comparison.verdict import verdict as judge
@@ -80,7 +80,8 @@ def compare(
     verdict = judge(comparison)
     names = [model.name for model in comparison.models]
     clips = [clip.path for clip in comparison.clips]
-    inside = look_inside(paths, names, clips) if explain or html_file else []
+    wanted = explain or (html_file and can_look_inside())
+    inside = look_inside(paths, names, clips) if wanted else []
     if html_file:
         from emopi.convert.comparison.page import render_page
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from emopi.convert.operators import Operator, operators
 from emopi.device.audio import read_clip
 from emopi.device.classifier import to_tensor
 from emopi.device.contract import Contract, read
-from emopi.device.errors import ComparisonError
+from emopi.device.errors import ComparisonError, ModelError
 from emopi.device.frontend import Floats, extract
 from emopi.device.normalization import fit_window
 from emopi.train.progress import track
@@ -55,7 +57,7 @@ class Inside:
     float_name: str | None
     """The float32 model of the same training, if it is there and this one is quantized."""
     noise: tuple[LayerNoise, ...]
-    """Beside that one; empty without."""
+    """Beside that one; empty without, or if it has other layers."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, of JSON types."""
@@ -70,16 +72,25 @@ class Inside:
 def check_explainable(models: Sequence[Path]) -> None:
     """Raise `ComparisonError` unless one model is quantized and has its float twin beside it.
 
-    Raises `ModelError` where the interpreter cannot look into a model.
+    Raises `ModelError` where the two have other layers, or the interpreter cannot look into them.
     """
-    contracts = [read(path)[1] for path in models]
-    if not any(twin is not None for twin in float_twins(contracts)):
+    loaded = [read(path) for path in models]
+    twins = float_twins([contract for _, contract in loaded])
+    if not any(twin is not None for twin in twins):
         raise ComparisonError(
             f"none of {', '.join(path.name for path in models)} is quantized and has the float32 "
             "model of the same training beside it, which --explain needs, as cnn-int8 has "
             "cnn-float32; name both"
         )
-    operators(read(models[0])[0])
+    for (flatbuffer, contract), twin in zip(loaded, twins, strict=True):
+        if twin is not None:
+            nothing = np.zeros((1, contract.window_frames, contract.frontend.n_mfcc), np.float32)
+            layer_noise(loaded[twin][0], flatbuffer, nothing)
+
+
+def can_look_inside() -> bool:
+    """Whether the interpreter that is installed shows a model's layers: LiteRT does."""
+    return find_spec("ai_edge_litert") is not None
 
 
 def look_inside(
@@ -96,7 +107,8 @@ def look_inside(
         twin = twins[place]
         noise: list[LayerNoise] = []
         if twin is not None:
-            noise = layer_noise(loaded[twin][0], flatbuffer, windows)
+            with contextlib.suppress(ModelError):  # other layers: nothing to set side by side
+                noise = layer_noise(loaded[twin][0], flatbuffer, windows)
         found.append(
             Inside(
                 names[place],

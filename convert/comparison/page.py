@@ -110,10 +110,11 @@ def _charts(comparison: Comparison, inside: Sequence[Inside]) -> Mapping[str, An
 
 
 def _alike(inside: Sequence[Inside]) -> list[list[Inside]]:
-    """Models in groups with the same layers, each with its float32 model first."""
-    groups: dict[str, list[Inside]] = {}
+    """Models in groups of one training with the same layers, the float32 model first."""
+    groups: dict[tuple[str, ...], list[Inside]] = {}
     for one in sorted(inside, key=lambda one: one.float_name is not None):
-        groups.setdefault(one.float_name or one.name, []).append(one)
+        layers = (layer.operator for layer in one.ranges)
+        groups.setdefault((one.float_name or one.name, *layers), []).append(one)
     return list(groups.values())
 
 
