@@ -6,13 +6,18 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
+from emopi.convert.comparison.paired import Paired, paired
 from emopi.convert.plan import NETWORKS, PROTOCOLS, Job
 from emopi.convert.results import DEPLOYED, Result
 from emopi.train.figures import UNSEEN
 from emopi.train.summary import ModelSummary, summarize
 from emopi.train.topology import NETWORKS as DEVICE_NETWORKS
 from emopi.train.wearer import DRAWS, EXAMPLES, calibrated
+
+EXACT = "float32"
+"""The precision that quantized ones are set against."""
 
 WORN = "upm-5"
 """The protocol whose test speakers also stand for wearers."""
@@ -90,10 +95,37 @@ class Findings:
         return tuple(_heard(key[0], group) for key, group in groups.items())
 
     @cached_property
+    def quantized(self) -> tuple[Quantized, ...]:
+        """Every quantized model against its float32 form, on the folds that have both."""
+        groups = defaultdict(list)
+        for result in self.results:
+            for precision in result.outcomes:
+                if precision != EXACT and EXACT in result.outcomes:
+                    groups[result.protocol, result.network, precision].append(result)
+        return tuple(_quantized(key[2], group) for key, group in groups.items())
+
+    @cached_property
     def worn(self) -> tuple[Worn, ...]:
         """Every deployed network calibrated to each of its test speakers, on `WORN`."""
         models = [m for m in self.deployed if m.protocol == WORN and m.network in DEVICE_NETWORKS]
         return tuple(_worn(model, given) for given in (0, *EXAMPLES) for model in models)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quantized:
+    """One network in one quantized precision against float32: same trainings, same clips."""
+
+    network: str
+    protocol: str
+    precision: str
+    folds: tuple[str, ...]
+    says: Paired
+    """The quantized models as b, all clips of all folds together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, those of `says` among them."""
+        named = {name: getattr(self, name) for name in ("network", "protocol", "precision")}
+        return named | {"folds": list(self.folds)} | self.says.to_json()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +145,19 @@ class Heard:
     condition: str
     under: ModelSummary
     clean: ModelSummary
+
+
+def _quantized(precision: str, results: Sequence[Result]) -> Quantized:
+    return Quantized(
+        results[0].network,
+        results[0].protocol,
+        precision,
+        tuple(result.fold for result in results),
+        paired(
+            [result.outcomes[EXACT] for result in results],
+            [result.outcomes[precision] for result in results],
+        ),
+    )
 
 
 def _worn(model: ModelSummary, given: int) -> Worn:

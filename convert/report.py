@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from emopi.convert import paper
-from emopi.convert.findings import WORN, Findings, Heard, Worn
+from emopi.convert.comparison.verdict import points, points_span
+from emopi.convert.findings import WORN, Findings, Heard, Quantized, Worn
 from emopi.convert.illustrations import Illustrations
 from emopi.convert.results import Result
 from emopi.train.corpora import Ravdess
@@ -40,6 +41,7 @@ def render(findings: Findings, illustrations: Illustrations) -> str:
         _paper(findings, figures),
         _unseen(findings, figures),
         *(_protocol(findings, figures, protocol) for protocol in findings.protocols),
+        _quantization(findings.quantized),
         _wearers(findings),
         _robustness(findings.heard),
         _training(findings, figures),
@@ -150,6 +152,31 @@ def _figures_row(findings: Findings, model: ModelSummary) -> list[str]:
         _mean(model, "accuracy"), _span(model.intervals["accuracy"]),
         _mean(model, "uar"), _span(model.intervals["uar"]),
         _mean(model, "macro_f1"), _mean(model, "ece"),
+    ]  # fmt: skip
+
+
+def _quantization(quantized: Sequence[Quantized]) -> Iterable[str]:
+    if not quantized:
+        return
+    yield "## What quantization costs"
+    yield (
+        "The quantized models against the float32 models of the same trainings, on the same test "
+        "clips, all folds together; changes in points. Intervals are 95 % paired bootstraps over "
+        "the test clips' speakers, and one that holds 0 shows no difference. McNemar's exact test "
+        "takes clips for independent. Probability is the mean change of a label's, 0 to 1."
+    )
+    head = ["", "folds", "clips", "UAR", "95 % interval", "accuracy", "95 % interval",
+            "same label, %", "McNemar p", "probability"]  # fmt: skip
+    yield _table(head, [_quantization_row(one) for one in quantized])
+
+
+def _quantization_row(one: Quantized) -> list[str]:
+    says = one.says
+    return [
+        f"{one.network}-{one.precision}, {one.protocol}", str(len(set(one.folds))), str(says.n),
+        points(says.uar_change, 2), points_span(says.intervals["uar_change"], 2),
+        points(says.accuracy_change, 2), points_span(says.intervals["accuracy_change"], 2),
+        _percent(says.agreement), f"{says.mcnemar_p:.2g}", f"{says.mean_probability_change:.4f}",
     ]  # fmt: skip
 
 

@@ -105,6 +105,7 @@ def reproduce(
     failed = [one.job.name for one in ended if one.error]
     if as_json:
         summary = Summary(findings.models).to_json()
+        summary["quantization"] = [one.to_json() for one in findings.quantized]
         click.echo(json.dumps(summary | {"quick": quick, "failed": failed}, allow_nan=False))
     else:
         click.echo(f"{path}: {len(findings.results)} of {len(findings.jobs)} results")

@@ -55,16 +55,16 @@ def verdict(comparison: Comparison) -> Verdict:
     )
 
 
-def points(share: float) -> str:
+def points(share: float, digits: int = 1) -> str:
     """A change in percentage points with its sign, such as "-0.8"."""
-    return f"{round(100 * share, 1) + 0.0:+.1f}"
+    return f"{round(100 * share, digits) + 0.0:+.{digits}f}"
 
 
-def points_span(bounds: tuple[float, float]) -> str:
+def points_span(bounds: tuple[float, float], digits: int = 1) -> str:
     """An interval of changes, such as "-0.8 to +1.2"."""
     if math.isnan(bounds[0]):
         return "one speaker"
-    return f"{points(bounds[0])} to {points(bounds[1])}"
+    return f"{points(bounds[0], digits)} to {points(bounds[1], digits)}"
 
 
 def slower(pair: Pair) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from results_mock import CORPUS, outcome, result, small_recipe
 
@@ -180,6 +181,34 @@ def test_report_says_what_is_missing_and_known(every: Findings) -> None:
     assert "Not complete" not in render(whole, Illustrations({}))
     assert "Known against unseen" not in render(whole, Illustrations({}))
     assert "Known against unseen" in text
+
+
+def test_report_of_quantization(every: Findings) -> None:
+    """Paired over all folds: the int8 outcomes against the float32 ones of the same results."""
+    rows = tables(section(render(every, Illustrations({})), "What quantization costs"))[0]
+    names = [row[0] for row in rows[1:]]
+    assert names == [f"{network}-int8, {p}" for p in PROTOCOLS for network in ("cnn", "lstm")]
+    assert [row[1] for row in rows[1:]] == ["5", "5", "5", "3"]
+    for row, one in zip(rows[1:], every.quantized, strict=True):
+        pairs = [
+            (result.outcomes["float32"], result.outcomes["int8"])
+            for result in every.results
+            if (result.network, result.protocol) == (one.network, one.protocol)
+        ]
+        a, b = (np.array([k for o in side for k in o.answers]) for side in zip(*pairs, strict=True))
+        truth = np.array([k for o, _ in pairs for k in o.truth])
+        assert int(row[2]) == one.says.n == len(truth)
+        change = 100 * (scores.uar(truth, b, 8) - scores.uar(truth, a, 8))
+        assert float(row[3]) == pytest.approx(change, abs=0.006)
+        low, high = map(float, row[4].split(" to "))
+        assert low <= change <= high
+        assert float(row[5]) == pytest.approx(
+            100 * np.mean(1.0 * (b == truth) - (a == truth)), abs=0.006
+        )
+        assert row[7] == f"{100 * np.mean(a == b):.1f}"
+        assert one.to_json()["folds"] == list(one.folds)
+    svm = tuple(result for result in every.results if result.network == "svm")
+    assert "What quantization" not in render(Findings(every.jobs, svm), Illustrations({}))
 
 
 def test_report_of_conditions(every: Findings) -> None:
