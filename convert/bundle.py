@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
-
-from emopi.convert.calibration import choose_clips
+from emopi.convert.bundled import Bundled
+from emopi.convert.calibration import calibration_windows, choose_clips
 from emopi.convert.card import licence, render_card
 from emopi.convert.expected import Expected, scores_of
+from emopi.convert.frozen_calibration import calibration
 from emopi.convert.operators import check_operators
-from emopi.convert.parity import Parity, compare_with_keras
+from emopi.convert.parity import Parity, compare_with_keras, where_it_starts
+from emopi.convert.precisions import CALIBRATED, DEFAULT, checked
 from emopi.convert.quantize import to_tflite
-from emopi.device.audio import read_clip
 from emopi.device.classifier import Classifier
-from emopi.device.contract import Contract, Precision, Score, attach
-from emopi.device.errors import RunError
+from emopi.device.contract import Contract, Score, attach
+from emopi.device.errors import ConversionError, RunError
 from emopi.device.files import write_atomically
-from emopi.device.frontend import Floats, FrontendSpec, extract
+from emopi.device.frontend import Floats, FrontendSpec
 from emopi.device.normalization import Normalization
+from emopi.device.precision import Precision
 from emopi.train.backend import load_model
 from emopi.train.corpora import (
     LABELS,
@@ -32,40 +34,23 @@ from emopi.train.corpora import (
     ids_hash,
     read_corpora,
 )
-from emopi.train.dataset import cut
-from emopi.train.evaluate import Evaluation, evaluate
+from emopi.train.evaluate import evaluate
 from emopi.train.fit import training_side
-from emopi.train.run_record import RunRecord, commit
+from emopi.train.run_record import RECORD, RunRecord, commit
 from emopi.train.training import MODEL
+
+PROOF_CLIPS = 96
+"""Training clips on which a model is compared with Keras."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Bundled:
-    """One converted model, before it is written."""
+class Proof:
+    """(n, window_frames, n_mfcc) MFCCs of training clips, not normalized."""
 
-    content: bytes
-    contract: Contract
-    """With its scores, without `model_sha256`."""
-    parity: Parity
-    tested: Evaluation | None
-    """On the fold's test clips; None if it has none."""
-
-    @property
-    def precision(self) -> Precision:
-        """Of input, output and weights."""
-        return self.contract.precision
-
-    @property
-    def name(self) -> str:
-        """File name, such as "cnn-int8.tflite"."""
-        return f"{self.contract.network}-{self.precision}.tflite"
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """`tested`, where there is something to test on."""
-        if not self.tested:
-            raise RunError(f"{self.name} has no test clips, so there is no evaluation of it")
-        return self.tested
+    calibration: Floats
+    """What the ranges are taken from."""
+    comparison: Floats
+    """What a converted model is compared with Keras on: of other clips, if there are any."""
 
 
 def bundle(
@@ -73,42 +58,54 @@ def bundle(
     out: Path,
     corpus: Path | Sequence[Path] | None,
     *,
+    precisions: Iterable[Precision] = DEFAULT,
     expected: Expected = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Bundled]:
-    """Convert a finished run to float32 and int8, prove, score and write both, and their card.
+    """Convert a finished run to each of `precisions`, prove, score and write them, and their card.
 
     `corpus` is by default where the run found it. `expected` is what the same recipe scored under
     protocols that hold clips out, for contract and card. Everything is checked before the first
     file is written. Raises `RunError` for an unfinished run or another corpus, `ConversionError`
-    for a model that fails a check.
+    for a precision that the network cannot have, at once, or a model that fails a check.
     """
+    record = finished(run)
+    chosen = checked(record.network, precisions)
+    corpora = _corpora(run, record, corpus)
+    side = training_side(corpora.utterances, record)
+    spec = FrontendSpec.from_json(record.recipe["frontend"])
+    ranges = calibration(record, corpora.utterances, side, spec.sample_rate_hz)
+    tell(f"calibration: {len(ranges.clips)} of {len(side)} training clips, {ranges.why}")
+    proof = _proof(record, side, ranges.clips, spec)
+    model = load_model(run / MODEL)
+    contract = _contract(record, corpora, spec, ranges.clips, run_hash(run))
+    bundled = []
+    for precision in chosen:
+        tell(f"{record.network} {precision}: convert, check, score")
+        one = _prove(record, model, _of(contract, precision), proof, corpora.folders)
+        bundled.append(_sealed(one, scores_of(expected, precision)))
+    out.mkdir(parents=True, exist_ok=True)
+    for one in bundled:
+        write_atomically(out / one.name, one.content)
+    card = render_card(record, side, bundled, ranges.why)
+    write_atomically(out / f"{record.network}.md", card.encode())
+    return bundled
+
+
+def finished(run: Path) -> RunRecord:
+    """The record of a run folder; `RunError` if its training has not come to the end."""
     record = RunRecord.read(run)
     if not record.finished:
         raise RunError(
             f"{run} is not finished: {record.epochs_done} of {record.recipe['epochs']} epochs. "
             "Go on with: emopi train ... --resume"
         )
-    corpora = _corpora(run, record, corpus)
-    side = training_side(corpora.utterances, record)
-    clips = choose_clips(side)
-    spec = FrontendSpec.from_json(record.recipe["frontend"])
-    windows = calibration_windows(clips, spec, record.recipe["window_frames"])
-    model = load_model(run / MODEL)
-    bundled = []
-    for precision in get_args(Precision):
-        tell(f"{record.network} {precision}: convert, check, score")
-        contract = _contract(record, corpora, spec, precision, clips)
-        one = _prove(record, model, contract, windows, corpora.folders)
-        bundled.append(_sealed(one, scores_of(expected, precision)))
-    out.mkdir(parents=True, exist_ok=True)
-    for one in bundled:
-        write_atomically(out / one.name, one.content)
-    card = render_card(
-        record, side, [one.contract for one in bundled], [one.tested for one in bundled]
-    )
-    write_atomically(out / f"{record.network}.md", card.encode())
-    return bundled
+    return record
+
+
+def run_hash(run: Path) -> str:
+    """SHA-256 of a run folder's record and model, one after the other."""
+    return hashlib.sha256((run / RECORD).read_bytes() + (run / MODEL).read_bytes()).hexdigest()
 
 
 def _corpora(run: Path, record: RunRecord, corpus: Path | Sequence[Path] | None) -> Corpora:
@@ -126,22 +123,51 @@ def _corpora(run: Path, record: RunRecord, corpus: Path | Sequence[Path] | None)
     return corpora
 
 
+def _proof(
+    record: RunRecord,
+    side: Sequence[Utterance],
+    clips: Sequence[Utterance],
+    spec: FrontendSpec,
+) -> Proof:
+    """Windows to calibrate with, and others, of training clips besides `clips`, to compare on."""
+    rest = set(side) - set(clips)
+    others = choose_clips(tuple(rest or clips), n=PROOF_CLIPS)
+    n_frames = record.recipe["window_frames"]
+    return Proof(
+        calibration_windows(clips, spec, n_frames), calibration_windows(others, spec, n_frames)
+    )
+
+
 def _prove(
-    record: RunRecord, model: Any, contract: Contract, windows: Floats, folders: Sequence[Path]
+    record: RunRecord, model: Any, contract: Contract, proof: Proof, folders: Sequence[Path]
 ) -> Bundled:
     """Convert to one precision; check operators, parity with Keras; score the test clips."""
     network, precision = contract.network, contract.precision
-    normalized = contract.normalization.apply(windows)
+    normalized = contract.normalization.apply(proof.calibration)
     flatbuffer = to_tflite(model, network, precision, normalized)
     check_operators(flatbuffer, network, precision)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(attach(flatbuffer, contract))
-        parity = compare_with_keras(model, Classifier(path), windows)
+        parity = compare_with_keras(model, Classifier(path), proof.comparison)
+        if not parity.sufficient:
+            raise _refused(model, contract, flatbuffer, parity, proof.comparison)
         tested = None
         if record.corpus["test"]:
             tested = evaluate(path, folders, record.protocol, record.fold)
     return Bundled(flatbuffer, contract, parity, tested)
+
+
+def _refused(
+    model: Any, contract: Contract, flatbuffer: bytes, parity: Parity, windows: Floats
+) -> ConversionError:
+    """The error that says how far a model is from Keras, and from which layer on."""
+    what = f"{contract.network} {contract.precision} is not what Keras computes: {parity}"
+    if contract.precision == "float32":
+        return ConversionError(f"{what}. Nothing was written")
+    exact = to_tflite(model, contract.network, "float32", windows)
+    start = where_it_starts(exact, flatbuffer, contract.normalization.apply(windows))
+    return ConversionError(f"{what}. {start}. Nothing was written")
 
 
 def _sealed(bare: Bundled, expected: tuple[Score, ...]) -> Bundled:
@@ -151,17 +177,24 @@ def _sealed(bare: Bundled, expected: tuple[Score, ...]) -> Bundled:
     return dataclasses.replace(bare, content=attach(bare.content, scored), contract=scored)
 
 
+def _of(contract: Contract, precision: Precision) -> Contract:
+    """The contract of the same network in one precision."""
+    clips = contract.calibration if precision in CALIBRATED else ()
+    return dataclasses.replace(contract, precision=precision, calibration=clips)
+
+
 def _contract(
     record: RunRecord,
     corpora: Corpora,
     spec: FrontendSpec,
-    precision: Precision,
     clips: tuple[Utterance, ...],
+    run_sha256: str,
 ) -> Contract:
+    """Of the float32 model, but with `clips` as its calibration."""
     recipe = record.recipe
     return Contract(
         network=record.network,
-        precision=precision,
+        precision="float32",
         labels=LABELS,
         frontend=spec,
         normalization=Normalization.from_json(record.normalization),
@@ -177,29 +210,14 @@ def _contract(
             "validation_share": record.validation_share,
             "recipe": {k: v for k, v in recipe.items() if k not in ("frontend", "network")},
             "minutes": round(record.seconds / 60, 1),
+            "run_sha256": run_sha256,
             "commit": record.commit,
             "conversion_commit": commit(),
             "versions": record.versions,
             "hardware": record.hardware,
         },
-        calibration=tuple(clip.clip_id for clip in clips) if precision == "int8" else (),
+        calibration=tuple(clip.clip_id for clip in clips),
         scores=(),
         licence=licence(corpora.readers),
         model_sha256="",
     )
-
-
-def calibration_windows(clips: Sequence[Utterance], spec: FrontendSpec, n_frames: int) -> Floats:
-    """(2 * clips, n_frames, n_mfcc): of each clip the middle, and a window that ends inside it.
-
-    The converter sees an LSTM's cell state only after a window's last frame. Windows that all end
-    in the pause behind the speech would give it a range that the speech itself exceeds (measured:
-    2 instead of 10, and probabilities off by 0.03 in the mean).
-    """
-    middles, ending_inside = [], []
-    for number, clip in enumerate(clips):
-        frames = extract(read_clip(clip.path, spec.sample_rate_hz), spec)
-        middles.append(cut(frames, (len(frames) - n_frames) // 2, n_frames, spec))
-        end = round(len(frames) * (0.2 + 0.6 * number / len(clips)))
-        ending_inside.append(cut(frames, end - n_frames, n_frames, spec))
-    return np.stack(middles + ending_inside)

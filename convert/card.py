@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from emopi.convert.bundled import Bundled
+from emopi.convert.operators import OLD_RUNTIME
 from emopi.device.contract import Contract, Score
+from emopi.device.precision import Precision
 from emopi.train.corpora import Reader, Utterance, readers_named
 from emopi.train.evaluate import Evaluation
 from emopi.train.run_record import RunRecord
 from emopi.train.splits import description
+
+WEIGHTS: dict[Precision, str] = {
+    "float32": "float32",
+    "float16": "float16",
+    "dynamic-int8": "int8",
+    "int8": "int8",
+    "int16x8": "int8",
+}
+"""What the weights of each precision are stored as."""
 
 
 def licence(readers: Sequence[type[Reader]]) -> str:
@@ -27,17 +39,18 @@ def licence(readers: Sequence[type[Reader]]) -> str:
 
 
 def render_card(
-    record: RunRecord,
-    side: Sequence[Utterance],
-    contracts: Sequence[Contract],
-    tested: Sequence[Evaluation | None],
+    record: RunRecord, side: Sequence[Utterance], models: Sequence[Bundled], calibrated: str
 ) -> str:
-    """Markdown for one network; `contracts` and `tested` are of its precisions, int8 last.
+    """Markdown for one network; `models` are its precisions.
 
-    `side` are the clips that it was trained on.
+    `side` are the clips that it was trained on, `calibrated` says how those that fixed the ranges
+    were chosen.
     """
-    contract = contracts[-1]
-    evaluations = [evaluation for evaluation in tested if evaluation]
+    contracts = [model.contract for model in models]
+    # one stands for all: by default the one that a device runs
+    model = next((one for one in models if one.precision == "int8"), models[-1])
+    contract = model.contract
+    evaluations = [one.tested for one in models if one.tested]
     readers = readers_named(contract.training["corpus"])
     return f"""# {record.network}: speech emotion recognition, eight acted emotions
 
@@ -49,7 +62,9 @@ Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of 
 {contract.frontend.n_mfcc} MFCCs and gives a score for each of:
 {", ".join(contract.labels)}.
 
-{_tested(record, evaluations) if evaluations else _untested(side)}{_expected(contracts, record)}
+{_tested(record, evaluations, model) if evaluations else _untested(side)}\
+{_expected(contracts, record)}
+{_files(models)}
 ## Limits
 
 {_limits(side, evaluations, contract)}
@@ -60,15 +75,15 @@ Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of 
 - Do not use it to judge people. The EU AI Act (Regulation 2024/1689, Article 5(1)(f)) bans
   inferring emotions at work and in education, apart from medical and safety reasons.
 
-{_origin(record, readers, contract)}
+{_origin(record, readers, contracts, calibrated)}
 ## Licence
 
 {contract.licence}
 """
 
 
-def _tested(record: RunRecord, evaluations: Sequence[Evaluation]) -> str:
-    """The section on a model with test clips."""
+def _tested(record: RunRecord, evaluations: Sequence[Evaluation], model: Bundled) -> str:
+    """The section on a model with test clips; the confusion is that of `model`."""
     return f"""## How good it is
 
 Protocol {record.protocol}, fold {record.fold}: {evaluations[-1].score.n} test clips, \
@@ -81,12 +96,36 @@ intervals are 95 % bootstraps over the test clips' speakers.
 |---|---|---|---|---|
 {_score_rows(evaluations)}
 
-Confusion matrix of the int8 model (row: the clip's label, column: the model's):
+Confusion matrix of the {model.precision} model (row: the clip's label, column: the model's):
 
-{_confusion(evaluations[-1])}
+{_confusion(model.evaluation)}
 
     emopi evaluate MODEL --corpus DIR --protocol {record.protocol}
 """
+
+
+def _files(models: Sequence[Bundled]) -> str:
+    """The section on what the files are and where each runs."""
+    rows = [
+        f"| {model.name} | {len(model.content) / 1024:.0f} KB | {WEIGHTS[model.precision]} "
+        f"| {model.contract.tensor_type} | {model.parity.agreement:.1%} "
+        f"| {model.parity.probability:.2g} | {_old_runtime(model)} |"
+        for model in models
+    ]
+    return f"""## The files
+
+| file | size | weights | in and out | label as Keras | change of a probability | {OLD_RUNTIME} |
+|---|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+Label and change of a probability: beside the network as it was trained, in Keras, on
+{models[0].parity.windows} windows of training clips that fixed no range. Every file runs on
+ai-edge-litert; {OLD_RUNTIME} is what there is for 32-bit Raspberry Pi OS.
+"""
+
+
+def _old_runtime(model: Bundled) -> str:
+    return f"no: {model.too_new}" if model.too_new else "yes"
 
 
 def _untested(side: Sequence[Utterance]) -> str:
@@ -160,8 +199,13 @@ def _speakers(trained: set[str], evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _origin(record: RunRecord, readers: Sequence[type[Reader]], contract: Contract) -> str:
-    """The section on how the model was made."""
+def _origin(
+    record: RunRecord,
+    readers: Sequence[type[Reader]],
+    contracts: Sequence[Contract],
+    calibrated: str,
+) -> str:
+    """The section on how the models were made."""
     recipe = record.recipe
     command = (
         f"emopi train {record.network} {'--corpus DIR ' * len(readers)}"
@@ -171,15 +215,22 @@ def _origin(record: RunRecord, readers: Sequence[type[Reader]], contract: Contra
         + "--out RUN"
     )
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    precisions = "".join(f" --precision {contract.precision}" for contract in contracts)
+    ranges = ""
+    if fixed := [contract for contract in contracts if contract.calibration]:
+        names = " and ".join(contract.precision for contract in fixed)
+        ranges = (
+            f"- {names} ranges: from {len(fixed[0].calibration)} of the training clips, "
+            f"{calibrated}; listed in the contract\n"
+        )
     return f"""## How it was made
 
     {command}
-    emopi convert RUN --out FOLDER
+    emopi convert RUN --out FOLDER{precisions}
 
-- data: {record.corpus["train"]} training clips of {contract.training["corpus_source"]}
+- data: {record.corpus["train"]} training clips of {contracts[0].training["corpus_source"]}
 - training: {recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}
-- int8 ranges: from {len(contract.calibration)} of the training clips, listed in the contract
-- code: commit {record.commit}; {versions}
+{ranges}- code: commit {record.commit}; {versions}
 """
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from emopi.convert.precisions import DEFAULT, checked, possible
+from emopi.device.precision import PRECISIONS, Precision
+
 if TYPE_CHECKING:
-    from emopi.convert.bundle import Bundled
+    from emopi.convert.bundled import Bundled
+
+ALL = "all"
 
 
 @click.command()
@@ -19,6 +25,16 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the .tflite files and the model card.",
+)
+@click.option(
+    "--precision",
+    "wanted",
+    multiple=True,
+    type=click.Choice([*PRECISIONS, ALL]),
+    help="What to make; once for each. float16: half the size, computed in float32. dynamic-int8: "
+    "int8 weights, float32 in and out. int8: integers throughout. int16x8: int8 weights, int16 "
+    "between layers, not for the lstm. all: everything that the network can have. "
+    f"Default: {' and '.join(DEFAULT)}.",
 )
 @click.option(
     "--corpus",
@@ -34,45 +50,76 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model on stdout.")
 def convert(
-    run: Path, out: Path, corpus: tuple[Path, ...], expect: Path | None, as_json: bool
+    run: Path,
+    out: Path,
+    wanted: tuple[Precision, ...],
+    corpus: tuple[Path, ...],
+    expect: Path | None,
+    as_json: bool,
 ) -> None:
-    """Convert the finished training RUN to TFLite, float32 and int8, with contract and card.
+    """Convert the finished training RUN to TFLite, with contract and card.
 
-    Calibrates on training clips, reads the operators back, compares with Keras, scores the test
-    clips, if the protocol has any, through the device pipeline; writes only if all of that is well.
+    Calibrates on training clips, reads the operators back, compares with Keras on training clips
+    that did not calibrate, scores the test clips, if the protocol has any, through the device
+    pipeline; writes only if all of that is well, and says otherwise in which layer it goes wrong.
     """
-    from emopi.convert.bundle import bundle
     from emopi.convert.expected import read_expected
     from emopi.train.backend import import_tensorflow
 
+    precisions = _precisions(run, wanted)
     expected = read_expected(expect) if expect else ()
     import_tensorflow("emopi convert")
+    from emopi.convert.bundle import bundle
 
     for model in bundle(
-        run, out, corpus or None, expected=expected, tell=lambda text: click.echo(text, err=True)
+        run,
+        out,
+        corpus or None,
+        precisions=precisions,
+        expected=expected,
+        tell=lambda text: click.echo(text, err=True),
     ):
         click.echo(json.dumps(_facts(model, out)) if as_json else _line(model, out))
 
 
+def _precisions(run: Path, wanted: Sequence[str]) -> tuple[Precision, ...]:
+    """What to make of a run; a `ConversionError` before anything heavy is imported."""
+    from emopi.train.run_record import RunRecord
+
+    network = RunRecord.read(run).network
+    if ALL in wanted:
+        return possible(network)
+    return checked(network, [one for one in PRECISIONS if one in wanted] or DEFAULT)
+
+
 def _facts(model: Bundled, out: Path) -> dict[str, Any]:
+    from emopi.convert.operators import OLD_RUNTIME
+
     score = model.tested.score if model.tested else None
     return {
         "model": str(out / model.name),
+        "precision": model.precision,
         "bytes": len(model.content),
         "accuracy": score.accuracy if score else None,
         "uar": score.uar if score else None,
         "n": score.n if score else 0,
         "keras_agreement": model.parity.agreement,
         "keras_probability_change": model.parity.probability,
+        "runtimes": ["ai-edge-litert", *([] if model.too_new else [OLD_RUNTIME])],
     }
 
 
 def _line(model: Bundled, out: Path) -> str:
+    from emopi.convert.operators import OLD_RUNTIME
+
     scored = "nothing held out to test on"
     if model.tested:
         score = model.tested.score
         scored = f"accuracy {score.accuracy:.1%}  UAR {score.uar:.1%}"
-    return (
+    line = (
         f"{out / model.name}  {len(model.content) / 1024:.0f} KB  {scored}  "
         f"labels as Keras {model.parity.agreement:.1%}"
     )
+    if model.too_new:
+        line += f"  not on {OLD_RUNTIME}: {model.too_new}"
+    return line

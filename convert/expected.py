@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from emopi.device.contract import Precision, Score
+from emopi.device.contract import Score
 from emopi.device.errors import EmopiError, SpecError
+from emopi.device.precision import PRECISIONS, Precision
 from emopi.train.splits import protocol_names
 
 Expected = Sequence[Score] | Mapping[Precision, Sequence[Score]]
-"""Scores of either precision, or by precision."""
+"""Scores of every precision, or by precision."""
 
 
 def scores_of(expected: Expected, precision: Precision) -> tuple[Score, ...]:
@@ -38,7 +39,7 @@ def read_expected(path: Path) -> dict[Precision, list[Score]]:
         raise SpecError(f"{path} cannot be read ({error}); expected a list of scores") from None
     if not isinstance(entries, list):
         raise SpecError(f"{path} holds no list; expected a list of scores")
-    scores: dict[Precision, list[Score]] = {precision: [] for precision in get_args(Precision)}
+    scores: dict[Precision, list[Score]] = {precision: [] for precision in PRECISIONS}
     for number, entry in enumerate(entries, start=1):
         try:
             for precision, score in _entry(entry):
@@ -53,12 +54,11 @@ def _entry(entry: Any) -> list[tuple[Precision, Score]]:
     if not isinstance(entry, dict):
         raise SpecError(f"{entry!r} is not an object")
     fields = dict(entry)
-    known: tuple[Precision, ...] = get_args(Precision)
     precision = fields.pop("precision", None)
-    if precision is not None and precision not in known:
-        raise SpecError(f"precision is {precision!r}; expected one of {known}")
+    if precision is not None and precision not in PRECISIONS:
+        raise SpecError(f"precision is {precision!r}; expected one of {PRECISIONS}")
     score = _checked(Score.from_json(fields))
-    return [(each, score) for each in known if precision in (None, each)]
+    return [(each, score) for each in PRECISIONS if precision in (None, each)]
 
 
 def _checked(score: Score) -> Score:

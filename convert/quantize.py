@@ -1,32 +1,59 @@
-"""From a trained Keras model to TFLite flatbuffers: float32, and int8 throughout."""
+"""From a trained Keras model to a TFLite flatbuffer of one precision."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
-from emopi.device.contract import Precision
+from emopi.convert.precisions import CALIBRATED, checked
 from emopi.device.errors import ConversionError
 from emopi.device.frontend import Floats
+from emopi.device.precision import Precision
 from emopi.device.quiet import quiet_stderr
-from emopi.train.topology import build, transfer_weights
 
 
 def to_tflite(model: Any, network: str, precision: Precision, calibration: Floats) -> bytes:
     """The flatbuffer of a Keras 3 `model` of kind `network`.
 
     `calibration` is (n, window_frames, n_mfcc) normalized windows of training clips, from which
-    the converter takes the range of every activation; float32 ignores it. int8 has int8 input and
-    output and no float operator; the LSTM is the fused UNIDIRECTIONAL_SEQUENCE_LSTM. Raises
-    `ConversionError` with the converter's own words where it fails.
-
-    The conversion starts from a tf_keras twin with a batch of one: from Keras 3 an LSTM becomes a
-    WHILE loop, which cannot be quantized.
+    the converter takes the range of every activation of the `CALIBRATED` precisions; the others
+    ignore it. The LSTM is the fused UNIDIRECTIONAL_SEQUENCE_LSTM. Raises `ConversionError` with
+    the converter's own words where it fails.
     """
     import tensorflow as tf
-    import tf_keras
     from tensorflow.lite.python.convert import ConverterError
 
+    checked(network, [precision])
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin = _twin(model, network)
+        traced = tf.function(lambda mfcc: twin(mfcc, training=False)).get_concrete_function(
+            tf.TensorSpec(twin.input_shape, tf.float32, name="mfcc")
+        )
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], twin)
+        # ten times as slow, but only there the converter recognizes an LSTM
+        converter.experimental_lower_to_saved_model = network == "lstm"
+        _set_precision(converter, precision, calibration)
+        try:
+            flatbuffer: bytes = converter.convert()
+        except (ConverterError, RuntimeError, ValueError) as error:
+            raise ConversionError(
+                f"{network} cannot be converted to {precision}: {error} "
+                "(EMOPI_DEBUG=1 shows what the converter says)"
+            ) from error
+    return flatbuffer
+
+
+def _twin(model: Any, network: str) -> Any:
+    """The same in tf_keras, with a batch of one.
+
+    From Keras 3 an LSTM becomes a WHILE loop, which cannot be quantized.
+    """
+    import tf_keras
+
+    from emopi.train.topology import build, transfer_weights
+
+    tf_keras.backend.reset_uids()  # layers are named alike in every conversion
     _, window_frames, n_mfcc = model.input_shape
     twin = build(
         network,
@@ -37,20 +64,28 @@ def to_tflite(model: Any, network: str, precision: Precision, calibration: Float
         batch=1,
     )
     transfer_weights(model, twin)
-    with quiet_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        converter = tf.lite.TFLiteConverter.from_keras_model(twin)
-        if precision == "int8":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([w[None]] for w in calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.int8
-            converter.inference_output_type = tf.int8
-        try:
-            flatbuffer: bytes = converter.convert()
-        except (ConverterError, RuntimeError, ValueError) as error:
-            raise ConversionError(
-                f"{network} cannot be converted to {precision}: {error} "
-                "(EMOPI_DEBUG=1 shows what the converter says)"
-            ) from error
-    return flatbuffer
+    return twin
+
+
+def _set_precision(converter: Any, precision: Precision, calibration: Floats) -> None:
+    """Tell TensorFlow's converter what to make."""
+    import tensorflow as tf
+
+    if precision == "float32":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "dynamic-int8":
+        # with a scale a channel the dense layer is an operator that tflite-runtime 2.14 lacks
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    if precision in CALIBRATED:
+        converter.representative_dataset = lambda: ([window[None]] for window in calibration)
+        kind = tf.int8 if precision == "int8" else tf.int16
+        converter.inference_input_type = converter.inference_output_type = kind
+        ops = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            ops.TFLITE_BUILTINS_INT8
+            if precision == "int8"
+            else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,7 @@ class Classifier:
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
         self.path = str(path)
         flatbuffer, self.contract = read(path)
-        self.runtime, interpreter_class = find_interpreter()
-        try:
-            with quiet_stderr():  # XNNPACK announces itself
-                self._interpreter = interpreter_class(model_content=flatbuffer, num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{path} cannot be loaded by {self.runtime}: {error}") from None
+        self.runtime, self._interpreter = load(self.path, flatbuffer, threads)
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
         _check_tensors(self.path, self.contract, self._input, self._output)
@@ -47,6 +42,27 @@ class Classifier:
     def probabilities(self, frames: Floats) -> Floats:
         """(labels,) float32 that sum to 1: the softmax of `logits`."""
         return softmax(self.logits(frames))
+
+
+def load(path: str, flatbuffer: bytes, threads: int) -> tuple[str, Any]:
+    """Name of the runtime, and its interpreter with `flatbuffer`, the content of `path`, loaded.
+
+    Raises `ModelError` for what it cannot load, and says what to do where it is too old for it.
+    """
+    runtime, interpreter_class = find_interpreter()
+    try:
+        with quiet_stderr():  # XNNPACK announces itself
+            interpreter = interpreter_class(model_content=flatbuffer, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        if newer := re.search(r"builtin opcode '(\w+)' version '(\d+)'", str(error)):
+            raise ModelError(
+                f"{path} is too new for {runtime}, which does not know {newer[1]} version "
+                f"{newer[2]}: use ai-edge-litert in its newest version (64-bit systems have it), "
+                "or convert to a precision whose card says that it runs here, such as int8"
+            ) from None
+        raise ModelError(f"{path} cannot be loaded by {runtime}: {error}") from None
+    return runtime, interpreter
 
 
 def find_interpreter() -> tuple[str, Any]:
@@ -76,7 +92,7 @@ def softmax(logits: Floats) -> Floats:
 
 
 def to_tensor(values: Floats, tensor: dict[str, Any]) -> NDArray[Any]:
-    """Real values as the tensor holds them: for int8 round(v / scale) + zero point, saturated."""
+    """Real values as the tensor holds them; integers: round(v / scale) + zero point, saturated."""
     if tensor["dtype"] == np.float32:
         return values
     scale, zero_point = tensor["quantization"]
@@ -103,8 +119,8 @@ def _check_tensors(
     for side, tensor in (("input", taken), ("output", given)):
         shape = tuple(int(size) for size in tensor["shape"])
         dtype = np.dtype(tensor["dtype"]).name
-        if shape != expected[side] or dtype != contract.precision:
+        if shape != expected[side] or dtype != contract.tensor_type:
             raise ModelError(
                 f"{path}: its {side} is {dtype} {shape}, but its contract says "
-                f"{contract.precision} {expected[side]}; convert anew"
+                f"{contract.precision}, so {contract.tensor_type} {expected[side]}; convert anew"
             )

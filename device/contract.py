@@ -14,17 +14,18 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.frontend import FrontendSpec, checked_fields
 from emopi.device.normalization import Normalization
+from emopi.device.precision import PRECISIONS, TENSOR_TYPES
+from emopi.device.precision import Precision as Precision
 
 VERSION = 1
 """Of the contract. A device refuses newer ones, since it cannot know what they ask."""
 
 ENTRY = "contract.json"
-Precision = Literal["float32", "int8"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Contract:
     network: str
     """Kind of network: "cnn" or "lstm"."""
     precision: Precision
-    """Of input, output and weights."""
+    """Of weights, and of what lies between the layers."""
     labels: tuple[str, ...]
     """What each output means, in order."""
     frontend: FrontendSpec
@@ -67,7 +68,7 @@ class Contract:
     training: dict[str, Any]
     """Corpus, protocol, fold, seed, versions, commit: provenance, for people and reports."""
     calibration: tuple[str, ...]
-    """Ids of the training clips that fixed the int8 ranges; none for float32."""
+    """Ids of the training clips that fixed the ranges of int8 and int16x8; none for others."""
     scores: tuple[Score, ...]
     licence: str
     """Of the model: who may use it for what."""
@@ -86,8 +87,8 @@ class Contract:
                 raise SpecError(f"{name} is {value!r}; expected a string")
         if not isinstance(self.training, dict):
             raise SpecError(f"training is {self.training!r}; expected an object")
-        if self.precision not in get_args(Precision):
-            raise SpecError(f"precision is {self.precision!r}; expected {get_args(Precision)}")
+        if self.precision not in PRECISIONS:
+            raise SpecError(f"precision is {self.precision!r}; expected one of {PRECISIONS}")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise SpecError(f"labels are {self.labels}; expected two or more different ones")
         if not all(isinstance(label, str) for label in self.labels):
@@ -104,6 +105,11 @@ class Contract:
     def model_id(self) -> str:
         """Short name that appears in decisions: network, precision, start of the hash."""
         return f"{self.network}-{self.precision}-{self.model_sha256[:8]}"
+
+    @property
+    def tensor_type(self) -> str:
+        """Of the network's input and output, such as "int8"."""
+        return TENSOR_TYPES[self.precision]
 
     @property
     def window_s(self) -> float:

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from support import MODELS
 
+from emopi.convert.bundled import Bundled
 from emopi.convert.card import licence, render_card
+from emopi.convert.operators import OLD_RUNTIME_KNOWS
+from emopi.convert.parity import Parity
 from emopi.device.contract import Contract, Score, read
 from emopi.device.decision import Decision
+from emopi.device.precision import Precision
 from emopi.train.corpora import LABELS, EmoDb, Ravdess, Savee, Utterance
 from emopi.train.evaluate import Evaluation
 from emopi.train.run_record import RunRecord
@@ -63,8 +67,15 @@ def evaluation(its: Contract, clips: tuple[Utterance, ...]) -> Evaluation:
     return Evaluation(its, "upm-5", "fold1", clips, tuple(decisions))
 
 
+def bundled(its: Contract, tested: Evaluation | None = None) -> Bundled:
+    """The shipped file of that precision, or the int8 one, under another contract."""
+    name = f"cnn-{its.precision}.tflite" if its.precision == "float32" else "cnn-int8.tflite"
+    parity = Parity(its.precision, windows=192, probability=0.00123, agreement=0.984)
+    return Bundled(read(MODELS / name)[0], its, parity, tested)
+
+
 def card(its: Contract, its_record: RunRecord, tested: Evaluation | None, **more: Any) -> str:
-    text = render_card(its_record, more.get("side", SIDE), [its], [tested])
+    text = render_card(its_record, more.get("side", SIDE), [bundled(its, tested)], "by hand")
     assert "nan" not in text
     assert "\n\n\n" not in text
     assert "None" not in text
@@ -124,7 +135,8 @@ class TestWithoutTestClips:
 
     def test_precisions_have_their_own_expectations(self) -> None:
         contracts = [contract(UPM, precision="float32"), contract(UPM, RANDOM)]
-        text = render_card(record("all", "all", test=0), SIDE, contracts, [None, None])
+        models = [bundled(one) for one in contracts]
+        text = render_card(record("all", "all", test=0), SIDE, models, "by hand")
         assert text.index("| cnn-float32 | upm-5 |") < text.index("| cnn-int8 | upm-5 |")
         assert "| cnn-float32 | paper-80-20 |" not in text
         assert text.count("- upm-5: ") == 1
@@ -133,6 +145,41 @@ class TestWithoutTestClips:
         text = card(contract(), record("all", "all", test=0), None)
         assert "What to expect" not in text
         assert "only a protocol that holds speakers out tells" in text
+
+
+class TestFiles:
+    def test_every_precision_is_listed(self) -> None:
+        names: tuple[Precision, ...] = ("float32", "dynamic-int8", "int8", "int16x8")
+        contracts = [dataclasses.replace(contract(), precision=name) for name in names]
+        text = render_card(
+            record("all", "all", test=0), SIDE, [bundled(one) for one in contracts], "by hand"
+        )
+        size = round(len(read(MODELS / "cnn-int8.tflite")[0]) / 1024)
+        for row in (
+            f"| cnn-dynamic-int8.tflite | {size} KB | int8 | float32 | 98.4% | 0.0012 | yes |",
+            f"| cnn-int8.tflite | {size} KB | int8 | int8 | 98.4% | 0.0012 | yes |",
+            f"| cnn-int16x8.tflite | {size} KB | int8 | int16 | 98.4% | 0.0012 | yes |",
+        ):
+            assert row in text
+        assert "--precision dynamic-int8 --precision int8 --precision int16x8\n" in text
+        clips = len(contracts[0].calibration)
+        assert f"int8 and int16x8 ranges: from {clips} of the training clips, by hand" in text
+
+    def test_a_file_that_the_old_runtime_cannot_load(self, monkeypatch: Any) -> None:
+        monkeypatch.setitem(OLD_RUNTIME_KNOWS, "FULLY_CONNECTED", 3)
+        text = card(contract(), record("all", "all", test=0), None)
+        assert "| no: FULLY_CONNECTED version 4 |" in text
+
+    def test_confusion_is_that_of_int8(self) -> None:
+        clips = tuple(utterance(f"t{k}", f"1{k % 2}", LABELS[k % 2]) for k in range(4))
+        contracts = [
+            dataclasses.replace(contract(), precision=name) for name in ("int8", "int16x8")
+        ]
+        models = [bundled(one, evaluation(one, clips)) for one in contracts]
+        text = render_card(record("upm-5", "fold1", test=4), SIDE, models, "by hand")
+        assert "Confusion matrix of the int8 model" in text
+        text = render_card(record("upm-5", "fold1", test=4), SIDE, models[1:], "by hand")
+        assert "Confusion matrix of the int16x8 model" in text
 
 
 class TestCorpora:

@@ -2,61 +2,62 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
-from support import RAVDESS_16K, run_emopi
+from damage import damaged
+from support import ROOT, run_emopi
 
-from emopi.convert.calibration import choose_clips
+from emopi.convert import bundle as bundle_module
+from emopi.convert.bundle import bundle
+from emopi.convert.calibration import calibration_windows
 from emopi.convert.commands import convert
-from emopi.convert.operators import check_operators, operators
-from emopi.device.classifier import Classifier
+from emopi.convert.frozen_calibration import frozen_clips
+from emopi.convert.operators import WEIGHTED, check_operators, operators
+from emopi.convert.precisions import possible
+from emopi.convert.quantize import to_tflite
+from emopi.device.classifier import Classifier, softmax
 from emopi.device.contract import read
 from emopi.device.errors import ConversionError, ModelError
+from emopi.device.frontend import Floats
+from emopi.device.precision import Precision
 from emopi.train.commands import train
 from emopi.train.corpora import LABELS, Ravdess
 from emopi.train.evaluate_command import evaluate
-from emopi.train.splits import load_protocol, split
+from emopi.train.splits import load_protocol
 
 pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
 
 NETWORKS = ("cnn", "lstm")
-
-
-@pytest.fixture(scope="module")
-def runs(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a briefly trained run of each network."""
-    folder = tmp_path_factory.mktemp("runs")
-    for network in NETWORKS:
-        done = run_emopi(
-            "train", network, "--corpus", tiny_corpus, "--out", folder / network,
-            "--epochs", 2, "--batch", 8, "--cache", folder / "cache",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "epoch 2/2  loss" in done.stderr
-    return folder
+EVERY = [f"{network}-{precision}" for network in NETWORKS for precision in possible(network)]
 
 
 @pytest.fixture(scope="module")
 def models(runs: Path) -> Path:
-    """A folder with the converted models."""
+    """A folder with the models in every precision that each network can have."""
     _as_before(runs / "lstm" / "run.json")
     for network in NETWORKS:
-        done = run_emopi("convert", runs / network, "--out", runs / "models", "--json")
+        done = run_emopi(
+            "convert", runs / network, "--out", runs / "models", "--json", "--precision", "all"
+        )
         assert done.returncode == 0, done.stderr
+        assert "192 of 1152 training clips, frozen for paper-80-20 seed0" in done.stderr
         facts = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [Path(f["model"]).name for f in facts] == [
-            f"{network}-float32.tflite",
-            f"{network}-int8.tflite",
-        ]
-        assert all(f["n"] == 288 for f in facts)
+        assert [f["precision"] for f in facts] == list(possible(network))
+        for fact in facts:
+            assert Path(fact["model"]).name == f"{network}-{fact['precision']}.tflite"
+            assert fact["bytes"] == Path(fact["model"]).stat().st_size
+            assert fact["runtimes"] == ["ai-edge-litert", "tflite-runtime 2.14"]
+            assert fact["n"] == 288
         assert facts[0]["keras_agreement"] == 1.0
     return runs / "models"
 
@@ -70,39 +71,94 @@ def _as_before(record: Path) -> None:
 
 
 def test_files(models: Path) -> None:
-    assert sorted(p.name for p in models.iterdir()) == [
-        "cnn-float32.tflite", "cnn-int8.tflite", "cnn.md",
-        "lstm-float32.tflite", "lstm-int8.tflite", "lstm.md",
-    ]  # fmt: skip
+    assert sorted(p.name for p in models.iterdir()) == sorted(
+        [f"{name}.tflite" for name in EVERY] + ["cnn.md", "lstm.md"]
+    )
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_int8_has_no_float_operator(models: Path, network: str) -> None:
-    flatbuffer, contract = read(models / f"{network}-int8.tflite")
-    assert contract.precision == "int8"
-    for operator in operators(flatbuffer):
-        assert not any(kind.startswith("FLOAT") for kind in operator.types)
-    names = [operator.name for operator in operators(flatbuffer)]
-    assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if network == "lstm" else 0)
+@pytest.mark.parametrize("name", EVERY)
+def test_tensors_are_of_the_types_that_the_precision_says(models: Path, name: str) -> None:
+    flatbuffer, contract = read(models / f"{name}.tflite")
+    assert name == f"{contract.network}-{contract.precision}"
+    weighted = [one for one in operators(flatbuffer) if one.name in WEIGHTED]
+    names = [one.name for one in operators(flatbuffer)]
+    assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if contract.network == "lstm" else 0)
     assert "WHILE" not in names
+    types = {kind for one in operators(flatbuffer) for kind in one.types}
+    floats = {kind for kind in types if kind.startswith("FLOAT")}
+    if contract.precision in ("int8", "int16x8"):
+        assert not floats
+        assert all("INT8" in one.types for one in weighted)
+        assert ("INT16" in weighted[0].types) == (contract.precision == "int16x8")
+    else:
+        assert floats == {"FLOAT32"} | ({"FLOAT16"} if contract.precision == "float16" else set())
+        assert ("INT8" in types) == (contract.precision == "dynamic-int8")
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_wrong_operators_are_refused(models: Path, network: str) -> None:
-    flatbuffer, _ = read(models / f"{network}-float32.tflite")
-    check_operators(flatbuffer, network, "float32")
-    with pytest.raises(ConversionError, match=r"int8 has a .* on FLOAT32 tensors; expected none"):
-        check_operators(flatbuffer, network, "int8")
-    cnn, _ = read(models / "cnn-int8.tflite")
+    def flatbuffer(name: str) -> bytes:
+        return read(models / f"{name}.tflite")[0]
+
+    for precision, wrong, message in (
+        ("int8", "float32", r"int8 has a .* on FLOAT32 tensors; expected none"),
+        ("float32", "int8", r"float32 has a .* on INT8 tensors; expected none"),
+        ("float16", "float32", "float16 has no FLOAT16 weights"),
+        ("dynamic-int8", "float32", "dynamic-int8 has no INT8 weights"),
+        ("dynamic-int8", "float16", "DEQUANTIZE on FLOAT16 tensors"),
+        ("int16x8", "int8", r"int16x8 has a CONV_2D without INT16 tensors: INT32, INT8"),
+    ):
+        with pytest.raises(ConversionError, match=message):
+            check_operators(flatbuffer(f"{network}-{wrong}"), network, precision)
     with pytest.raises(ConversionError, match="lstm int8 has no fused LSTM"):
-        check_operators(cnn, "lstm", "int8")
+        check_operators(flatbuffer("cnn-int8"), "lstm", "int8")
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_keras_float_and_int8_agree_on_synthesized_clips(
+def test_smaller_precisions_are_smaller(models: Path, network: str) -> None:
+    size = {p: (models / f"{network}-{p}.tflite").stat().st_size for p in possible(network)}
+    assert size["float16"] < 0.6 * size["float32"]
+    for precision in set(size) - {"float32", "float16"}:
+        assert size[precision] < 0.4 * size["float32"]
+
+
+def test_every_model_says_the_same_on_tflite_runtime(models: Path) -> None:
+    """Both runtimes, on one window: stated tolerance of the probabilities 0.03, 1e-4 for float."""
+    python = ROOT / ".venv-tflite" / "bin" / "python"
+    code = """
+import json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from support import speech
+from emopi.device.classifier import Classifier
+from emopi.device.frontend import extract
+for path in sys.argv[2:]:
+    one = Classifier(path)
+    frames = extract(speech(3.5), one.contract.frontend)[: one.contract.window_frames]
+    print(json.dumps([one.runtime, one.probabilities(frames).tolist()]))
+"""
+    if not python.exists() or subprocess.run([python, "-c", "import tflite_runtime"]).returncode:
+        pytest.skip("there is no .venv-tflite with tflite-runtime beside the tests: make test")
+    paths = [models / f"{name}.tflite" for name in EVERY]
+    said = []
+    for interpreter in (python, Path(sys.executable)):
+        done = subprocess.run(
+            [interpreter, "-c", code, ROOT / "tests", *paths],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.append([json.loads(line) for line in done.stdout.splitlines()])
+    for name, (old, its), (new, others) in zip(EVERY, *said, strict=True):
+        assert (old, new) == ("tflite-runtime", "ai-edge-litert")
+        tolerance = 1e-4 if "float" in name else 0.03
+        np.testing.assert_allclose(its, others, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_keras_and_every_precision_agree_on_synthesized_clips(
     models: Path, runs: Path, tiny_corpus: Path, network: str
 ) -> None:
-    """Stated tolerance of the probabilities: 1e-4 for float32, 0.1 for int8."""
+    """Stated tolerance of the probabilities: 1e-4 for float32, 0.01 for float16, else 0.1."""
     code = """
 import sys, numpy as np
 from emopi.train.backend import load_model
@@ -110,12 +166,8 @@ model = load_model(sys.argv[1])
 windows = np.load(sys.argv[2])
 np.save(sys.argv[3], model.predict(windows, verbose=0))
 """
-    float32 = Classifier(models / f"{network}-float32.tflite")
-    int8 = Classifier(models / f"{network}-int8.tflite")
-    contract = float32.contract
-    from emopi.convert.bundle import calibration_windows
-    from emopi.device.classifier import softmax
-
+    every = [Classifier(models / f"{network}-{p}.tflite") for p in possible(network)]
+    contract = every[0].contract
     clips = Ravdess.read(tiny_corpus)[::90]
     windows = calibration_windows(clips, contract.frontend, contract.window_frames)
     np.save(runs / "windows.npy", contract.normalization.apply(windows))
@@ -125,26 +177,39 @@ np.save(sys.argv[3], model.predict(windows, verbose=0))
     )  # fmt: skip
     expected = softmax(np.load(runs / "logits.npy"))
     assert expected.std(axis=0).max() > 1e-3  # the clips are told apart
-    for classifier, tolerance in ((float32, 1e-4), (int8, 0.1)):
+    tolerances = {"float32": 1e-4, "float16": 0.01}
+    for classifier in every:
         found = np.stack([classifier.probabilities(window) for window in windows])
+        tolerance = tolerances.get(classifier.contract.precision, 0.1)
         np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_contract_and_card(models: Path, network: str) -> None:
-    contracts = [read(models / f"{network}-{p}.tflite")[1] for p in ("float32", "int8")]
+def test_contract_and_card(models: Path, runs: Path, network: str) -> None:
+    contracts = [read(models / f"{network}-{p}.tflite")[1] for p in possible(network)]
+    record = (runs / network / "run.json").read_bytes()
+    model = (runs / network / "model.keras").read_bytes()
     for contract in contracts:
         assert contract.labels == LABELS
         assert contract.training["fold"] == "seed0"
+        assert contract.training["commit"] == json.loads(record)["commit"]
+        assert contract.training["recipe"]["epochs"] == 2
+        assert contract.training["run_sha256"] == hashlib.sha256(record + model).hexdigest()
         assert contract.scores[0].n == 288
         assert "folder" not in json.dumps(contract.to_json())  # no path of the training machine
-    assert contracts[0].calibration == ()
-    assert len(contracts[1].calibration) == 192
-    assert not set(contracts[1].calibration) & load_protocol("paper-80-20").fold("seed0").test
+        calibrated = contract.precision in ("int8", "int16x8")
+        assert set(contract.calibration) == (
+            frozen_clips("paper-80-20", "seed0") if calibrated else set()
+        )
+    int8 = next(contract for contract in contracts if contract.precision == "int8")
+    assert not set(int8.calibration) & load_protocol("paper-80-20").fold("seed0").test
     card = (models / f"{network}.md").read_text()
-    assert f"| {network}-int8 | {contracts[1].scores[0].accuracy:.1%} (" in card
-    for text in ("CC BY-NC-SA", "EU AI Act", "Confusion matrix", "same 24 actors"):
+    assert f"| {network}-int8 | {int8.scores[0].accuracy:.1%} (" in card
+    for text in ("CC BY-NC-SA", "EU AI Act", "Confusion matrix of the int8", "same 24 actors"):
         assert text in card
+    for contract in contracts:
+        row = next(r for r in card.splitlines() if f"| {network}-{contract.precision}.tflite" in r)
+        assert row.endswith(" | yes |")
 
 
 @pytest.mark.parametrize("name", ["cnn-int8", "lstm-float32"])
@@ -346,28 +411,65 @@ def test_convert_refuses_another_corpus(runs: Path, tmp_path: Path, tiny_corpus:
     assert not (tmp_path / "models").exists()
 
 
-def test_a_model_that_differs_from_keras_is_refused(runs: Path) -> None:
-    from emopi.convert.parity import compare_with_keras
+def test_what_the_lstm_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -> None:
+    """Before TensorFlow is imported, which would be an error here."""
+    code = """
+import sys
+sys.modules["tensorflow"] = sys.modules["tf_keras"] = None
+from emopi.device.cli import main
+main()
+"""
+    for precisions in (["int16x8"], ["float32", "int16x8"]):
+        options = [word for one in precisions for word in ("--precision", one)]
+        done = subprocess.run(
+            [sys.executable, "-c", code, "convert", runs / "lstm", "--out", tmp_path / "out",
+             *options], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "the lstm cannot be converted to int16x8: TFLite's fused LSTM" in done.stderr
+        assert "Choose from float32, float16, dynamic-int8, int8" in done.stderr
+    done = run_emopi("convert", runs / "lstm", "--out", tmp_path / "out", "--precision", "int4")
+    assert done.returncode == 2
+    assert not (tmp_path / "out").exists()
 
-    class Other:
-        def predict(self, windows: np.ndarray, **_options: object) -> np.ndarray:
-            return np.eye(8, dtype=np.float32)[np.zeros(len(windows), int)] * 9
 
-    classifier = Classifier(runs / "models" / "cnn-int8.tflite")
-    windows = np.random.default_rng(0).normal(0, 20, (4, 300, 40)).astype(np.float32)
-    with pytest.raises(ConversionError, match=r"cnn int8 is not what Keras computes: .* Nothing"):
-        compare_with_keras(Other(), classifier, windows)
+class TestDamagedConversion:
+    """It says in which layer the error starts, and writes nothing."""
 
+    @pytest.mark.parametrize(
+        ("network", "precision", "number", "layer"),
+        [
+            ("cnn", "int8", 0, "conv1d"),
+            ("cnn", "int8", 5, "conv1d_5"),
+            ("cnn", "int16x8", 3, "conv1d_3"),
+            ("lstm", "int8", 3, "lstm_1"),
+            ("lstm", "dynamic-int8", -1, "logits"),
+        ],
+    )
+    def test_weights(
+        self, runs: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        network: str, precision: Precision, number: int, layer: str,
+    ) -> None:  # fmt: skip
+        def broken(_model: Any, network: str, wanted: Precision, _windows: Floats) -> bytes:
+            flatbuffer = read(models / f"{network}-{wanted}.tflite")[0]
+            return damaged(flatbuffer, number) if wanted == precision else flatbuffer
 
-def test_calibration_clips_are_balanced() -> None:
-    if not RAVDESS_16K.is_dir():
-        pytest.skip("RAVDESS at 16 kHz is not beside the checkout (../shared)")
-    side = split(Ravdess.read(RAVDESS_16K), load_protocol("paper-80-20").fold("seed0")).train
-    chosen = choose_clips(side)
-    assert chosen == choose_clips(side[::-1])
-    assert len(set(chosen)) == 192
-    for attribute, expected in (("label", 24), ("speaker", 8)):
-        counts = [getattr(u, attribute) for u in chosen]
-        sizes = {value: counts.count(value) for value in set(counts)}
-        assert max(sizes.values()) - min(sizes.values()) <= (0 if attribute == "label" else 2)
-        assert sum(sizes.values()) / len(sizes) == expected
+        monkeypatch.setattr(bundle_module, "to_tflite", broken)
+        with pytest.raises(ConversionError) as error:
+            bundle(runs / network, tmp_path / "out", None, precisions=[precision])
+        assert str(error.value).startswith(f"{network} {precision} is not what Keras computes: pr")
+        assert f"The error starts at layer {layer} (" in str(error.value)
+        assert str(error.value).endswith("Nothing was written")
+        assert not (tmp_path / "out").exists()
+
+    def test_calibration_with_silence_alone(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def deaf(model: Any, network: str, precision: Precision, windows: Floats) -> bytes:
+            silence = np.zeros_like(windows) + windows.min(axis=(0, 1))
+            return to_tflite(model, network, precision, silence)
+
+        monkeypatch.setattr(bundle_module, "to_tflite", deaf)
+        with pytest.raises(ConversionError, match="The error starts at the input: as the network"):
+            bundle(runs / "cnn", tmp_path / "out", None, precisions=["int8"])
+        assert not (tmp_path / "out").exists()

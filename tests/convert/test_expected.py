@@ -11,6 +11,7 @@ import pytest
 from emopi.convert.expected import read_expected, scores_of
 from emopi.device.contract import Score
 from emopi.device.errors import SpecError
+from emopi.device.precision import PRECISIONS
 
 ENTRY = {"protocol": "upm-5", "fold": "mean", "n": 1440, "accuracy": 0.71, "uar": 0.68}
 SCORE = Score("upm-5", "mean", 1440, 0.71, 0.68)
@@ -27,7 +28,7 @@ def test_of_any_precision_and_of_one(tmp_path: Path) -> None:
     found = read(tmp_path, [ENTRY, other])
     assert scores_of(found, "float32") == (SCORE,)
     assert scores_of(found, "int8") == (SCORE, Score("emobox-6", "mean", 1440, 0.71, 0.68))
-    assert read(tmp_path, []) == {"float32": [], "int8": []}
+    assert read(tmp_path, []) == {precision: [] for precision in PRECISIONS}
 
 
 def test_a_sequence_holds_for_both() -> None:

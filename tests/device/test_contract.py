@@ -18,6 +18,7 @@ from emopi.device.contract import ENTRY, VERSION, Contract, Score, attach, read
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.frontend import FrontendSpec
 from emopi.device.normalization import Normalization
+from emopi.device.precision import PRECISIONS, TENSOR_TYPES, Precision
 
 FLATBUFFER = b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 4
 CONTRACT = Contract(
@@ -54,6 +55,19 @@ def test_round_trip(tmp_path: Path) -> None:
     assert dataclasses.replace(contract, model_sha256="") == CONTRACT
     assert contract.model_id == f"cnn-int8-{contract.model_sha256[:8]}"
     assert contract.window_s == pytest.approx((299 * 160 + 400) / 16_000)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tensors"),
+    [("float32", "float32"), ("float16", "float32"), ("dynamic-int8", "float32"), ("int8", "int8"),
+     ("int16x8", "int16")],
+)  # fmt: skip
+def test_every_precision_has_its_tensors(precision: Precision, tensors: str) -> None:
+    contract = dataclasses.replace(CONTRACT, precision=precision)
+    assert contract.tensor_type == tensors
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+    assert contract.model_id == f"cnn-{precision}-"
+    assert set(TENSOR_TYPES) == set(PRECISIONS)
 
 
 def test_same_contract_same_bytes() -> None:
