@@ -1,4 +1,4 @@
-"""What the machine says of itself: clock, temperature, throttling, memory. Read, never set.
+"""What the machine says of itself: clock, temperature, throttling, load, memory. Never set.
 
 Everything is a file of the kernel's, so it costs nothing and needs no rights; on a Raspberry Pi
 `vcgencmd` is asked for what an older kernel does not show. What a machine does not tell is None.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -45,16 +46,26 @@ class BoardState:
     """Of the processor, or of the hottest zone where none is called that."""
     throttling: tuple[str, ...] | None
     """What the firmware complains of, in words of `THROTTLING`; empty if nothing."""
+    load: float | None = None
+    """Processes that ran or wanted to, mean of the last minute; this one among them."""
+    cores: int | None = None
+    """That they had."""
 
     @property
     def told(self) -> bool:
-        """Whether the machine says anything at all."""
-        return any(value is not None for value in dataclasses.astuple(self))
+        """Whether the machine says anything of its state."""
+        facts = (self.clock_mhz, self.governor, self.temperature_c, self.throttling, self.load)
+        return any(fact is not None for fact in facts)
 
     @property
     def throttled_now(self) -> bool:
         """Whether it runs slower than it could, or on too little power, at this moment."""
         return any(complaint.endswith("now") for complaint in self.throttling or ())
+
+    @property
+    def busy(self) -> bool:
+        """Whether more wanted to run than there are cores, so that times come out too long."""
+        return self.load is not None and self.load > (self.cores or 1) + 0.5
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, of JSON types."""
@@ -71,6 +82,8 @@ class BoardState:
             parts.append(f"{self.temperature_c:.0f} °C")
         if self.throttling is not None:
             parts.append(", ".join(self.throttling) or "not throttled")
+        if self.load is not None:
+            parts.append(f"load {self.load:.1f} on {self.cores or 1} cores")
         return ", ".join(parts) or "the machine tells neither clock nor temperature"
 
 
@@ -95,6 +108,8 @@ def board_state(root: Path = ROOT, ask: Ask = ask_vcgencmd) -> BoardState:
         governor=next(filter(None, (_text(cpu / "scaling_governor") for cpu in cpus)), None),
         temperature_c=_temperature_c(root),
         throttling=_throttling(root, ask),
+        load=_load(root),
+        cores=os.cpu_count(),
     )
 
 
@@ -138,6 +153,12 @@ def _throttling(root: Path, ask: Ask) -> tuple[str, ...] | None:
     except ValueError:
         return None
     return tuple(meaning for bit, meaning in THROTTLING.items() if word >> bit & 1)
+
+
+def _load(root: Path) -> float | None:
+    with contextlib.suppress(ValueError):
+        return float((_text(root / "proc/loadavg") or "").partition(" ")[0])
+    return None
 
 
 def _text(path: Path) -> str | None:

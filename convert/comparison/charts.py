@@ -77,7 +77,7 @@ def draw_reliability(model: Compared, place: int) -> Chart:
         axes.plot([0, 1], [0, 1], color=TEXT, linewidth=1, linestyle="--")
         axes.vlines(said, said, were, color=colour(place), linewidth=1.2, alpha=0.6)
         axes.scatter(said, were, s=8 + 170 * counts / counts.max(), color=colour(place), alpha=0.85,
-                     marker=marker(place), linewidths=0)  # fmt: skip
+                     marker=marker(place), linewidths=0, clip_on=False)  # fmt: skip
         axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="share that was right")
         axes.set_aspect("equal")
         axes.set_title(f"{model.name}: calibration error {outcome.figures.ece:.1%}")
@@ -101,12 +101,12 @@ def draw_recalls(pair: Pair, places: tuple[int, int]) -> Chart:
         axes = named_rows(figure, list(a))
         for row, label in enumerate(a):
             axes.plot([a[label], b[label]], [row, row], color=FAINT, linewidth=2.5, zorder=1)
-        rows = range(len(a))
         for recall, place, model in ((a, places[0], pair.a), (b, places[1], pair.b)):
-            axes.plot(recall.values(), rows, marker(place), label=model.name,
-                      color=colour(place), markersize=6,
-                      markerfacecolor="none" if model is pair.a else None,
-                      markeredgewidth=1.4)  # fmt: skip
+            empty = {"markersize": 9, "markerfacecolor": "none"} if model is pair.a else {}
+            axes.plot(
+                recall.values(), range(len(a)), marker(place), color=colour(place),
+                label=model.name, **{"markersize": 5, "markeredgewidth": 1.4} | empty,
+            )  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), xlabel="recall")
         percent(axes.xaxis)
         figure.legend(loc="outside upper left", ncols=2)

@@ -54,15 +54,15 @@ def show(comparison: Comparison, verdict: Verdict, inside: Sequence[Inside] = ()
     console = Console(highlight=False, markup=False)
     console.print(headline(comparison))
     for table in terminal_tables(comparison, inside):
-        drawn = RichTable(
-            title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left",
-            caption_justify="left",
-        )  # fmt: skip
+        console.print(f"\n{table.title}", style="bold")
+        drawn = RichTable(box=box.SIMPLE_HEAD)
         for place, name in enumerate(table.head):
             drawn.add_column(name, justify="right" if place else "left")
         for row in table.rows:
             drawn.add_row(*row)
         console.print(drawn)
+        console.print(table.note, style="dim")
+    console.print()
     for line in verdict_lines(verdict):
         console.print(line + "\n")
 

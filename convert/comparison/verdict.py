@@ -199,6 +199,11 @@ def _cautions(comparison: Comparison) -> list[str]:
         )
     if not comparison.machine["architecture"].lower().startswith(("arm", "aarch64")):
         found.append("Times and memory are of this machine, not of a Raspberry Pi.")
+    if comparison.before.busy or comparison.after.busy:
+        found.append(
+            f"The machine had other work ({comparison.before.describe()}), so times are longer "
+            "and less sure than they could be."
+        )
     for when, state in (("before", comparison.before), ("after", comparison.after)):
         if state.throttled_now:
             found.append(f"The machine was held back {when} the timing: {state.describe()}.")

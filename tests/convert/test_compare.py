@@ -135,7 +135,7 @@ class TestTold:
         assert told.fields["machine"]["architecture"] == os.uname().machine
         assert set(told.fields["board"]) == {"before", "after"}
         assert set(told.fields["board"]["before"]) == {
-            "clock_mhz", "governor", "temperature_c", "throttling",
+            "clock_mhz", "governor", "temperature_c", "throttling", "load", "cores",
         }  # fmt: skip
 
     def test_verdict(self, told: Told) -> None:

@@ -170,6 +170,15 @@ class TestCautions:
         assert "not of a Raspberry Pi" in self.cautions(verdict(on("x86_64", comparison(*models))))
         assert self.cautions(verdict(on("aarch64", comparison(*models)))) == ""
 
+    def test_a_busy_machine(self) -> None:
+        models = compared("cnn-float32"), compared("cnn-int8")
+        busy = BoardState(None, None, None, None, load=5.25, cores=4)
+        assert "had other work (load 5.2 on 4 cores)" in self.cautions(
+            verdict(comparison(*models, before=busy))
+        )
+        quiet = BoardState(None, None, None, None, load=1.25, cores=4)
+        assert "other work" not in self.cautions(verdict(comparison(*models, before=quiet)))
+
     def test_throttled(self) -> None:
         hot = BoardState(600, "ondemand", 85.0, ("throttled now",))
         models = compared("cnn-float32"), compared("cnn-int8")
