@@ -11,7 +11,7 @@ from support import MODELS
 
 from emopi.convert.comparison.comparison import Compared, Comparison
 from emopi.convert.comparison.footprint import Footprint
-from emopi.convert.comparison.timing import Timing
+from emopi.convert.comparison.timing import Times, Timing
 from emopi.device.board import BoardState
 from emopi.device.contract import read
 from emopi.device.decision import Decision
@@ -65,7 +65,7 @@ def compared(
         evaluation=Evaluation(contract, "paper-80-20", "seed0", clips, tuple(decisions)),
         seen=seen,
         footprint=Footprint(5.0, 2.0, 50.0, 6.0, 100.0, "a guess"),
-        timing=Timing(tuple(0.5 * jitter), tuple(model_ms * jitter)),
+        timing=Timing(*[Times(tuple(0.5 * jitter), tuple(model_ms * jitter))] * 2),
     )
 
 

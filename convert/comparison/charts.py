@@ -122,7 +122,7 @@ def draw_latency(comparison: Comparison) -> Chart:
     with canvas(8.5) as (figure, drawn):
         axes = figure.subplots()
         for place, model in enumerate(comparison.models):
-            times = np.sort(model.timing.model_ms)
+            times = np.sort(model.timing.passed.model_ms)
             shares = np.arange(1, len(times) + 1) / len(times)
             every = max(1, len(times) // 8)
             axes.step(
@@ -152,20 +152,22 @@ def draw_stages(comparison: Comparison) -> Chart:
     with canvas(len(models) + 0.6) as (figure, drawn):
         axes = named_rows(figure, [model.name for model in models])
         for row, model in enumerate(models):
-            front, network = (model.timing.stages[s].p50_ms for s in ("frontend", "model"))
+            front, network = (model.timing.cpu_ms[stage] for stage in ("frontend", "model"))
             axes.barh(row, front, 0.55, color=FAINT, label=None if row else "front end")
             axes.barh(row, network, 0.55, left=front, color=colour(row))
             axes.text(front + network, row, f" {front + network:.1f}", va="center")
-        axes.set_xlabel("median, ms a window")
+        axes.set_xlabel("median CPU time, ms a window")
         axes.margins(x=0.12)
         figure.legend(loc="outside upper left")
     told = "; ".join(
-        f"{m.name} {m.timing.stages['frontend'].p50_ms:.2f} and "
-        f"{m.timing.stages['model'].p50_ms:.2f} ms"
+        f"{m.name} {m.timing.cpu_ms['frontend']:.2f} and {m.timing.cpu_ms['model']:.2f} ms"
         for m in models
     )
-    return drawn("Front end and network: " + told, "Median time of the front end (grey, the same "
-                 "work for equal front ends) and of the network (colour).")  # fmt: skip
+    return drawn(
+        "Front end and network: " + told,
+        "Median CPU time of the front end (grey, the same work for equal front ends) and of the "
+        "network (colour).",
+    )
 
 
 def _dot(axes: Any, row: float, value: float, bounds: tuple[float, float], place: int) -> None:

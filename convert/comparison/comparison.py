@@ -57,7 +57,7 @@ class Compared:
             "seen": self.seen,
             "bytes": self.n_bytes,
             **self.footprint.to_json(),
-            "latency": {name: stage.to_json() for name, stage in self.timing.stages.items()},
+            "latency": self.timing.to_json(),
         }
 
 
@@ -101,8 +101,9 @@ class Pair:
 
     @cached_property
     def latency(self) -> tuple[float, tuple[float, float]]:
-        """Ratio of the networks' median times, front end apart, and its 95 % interval."""
-        return ratio_of_medians(self.b.timing.model_ms, self.a.timing.model_ms)
+        """Ratio of the networks' median CPU times, front end apart, and its 95 % interval."""
+        a, b = self.a.timing.computing, self.b.timing.computing
+        return ratio_of_medians(b.model_ms, a.model_ms)
 
     @property
     def changed_clips(self) -> tuple[ChangedClip, ...]:
@@ -126,7 +127,6 @@ class Pair:
     def to_json(self) -> dict[str, Any]:
         """The pair's figures; a and b are names of models."""
         ratio, interval = self.latency
-        total_ratio, _ = ratio_of_medians(self.b.timing.total_ms, self.a.timing.total_ms)
         says = self.says.to_json()
         intervals = says.pop("intervals") | {"latency_ratio": list(interval)}
         return {
@@ -135,7 +135,7 @@ class Pair:
             **says,
             "size_ratio": self.size_ratio,
             "latency_ratio": ratio,
-            "total_latency_ratio": total_ratio,
+            "total_latency_ratio": self.b.timing.cpu_ms["total"] / self.a.timing.cpu_ms["total"],
             "model_mb_change": self.b.footprint.model_mb - self.a.footprint.model_mb,
             "intervals": intervals,
             "changed_clips": [clip.to_json() for clip in self.changed_clips],

@@ -44,9 +44,10 @@ def cost_table(comparison: Comparison) -> Table:
         [model.name for model in comparison.models],
         [_cost(model) for model in comparison.models],
         f"Times: one thread, warm, {comparison.rounds} windows, the models taking turns; the front "
-        "end is that of a whole window. Loading, first inference and memory: in fresh processes, "
-        f"memory by {comparison.models[0].footprint.memory_source}. The arena holds the "
-        "activations without XNNPACK, which plans its own.",
+        "end is that of a whole window. CPU: median computing time, to which other work on the "
+        "machine does not add; p50 to p99 are of the time that passed. Loading, first inference "
+        f"and memory: in fresh processes, memory by {comparison.models[0].footprint.memory_source}."
+        " The arena holds the activations without XNNPACK, which plans its own.",
     )
 
 
@@ -129,6 +130,10 @@ def _recall(model: Compared, label: str, pair: Pair | None) -> str:
 
 def _cost(model: Compared) -> dict[str, str]:
     room, stages = model.footprint, model.timing.stages
+    cpu = {
+        f"{title}, CPU, ms": f"{model.timing.cpu_ms[stage]:.2f}"
+        for stage, title in (("frontend", "front end"), ("model", "network"))
+    }
     times = {
         f"{title} p{share}, ms": f"{getattr(stages[stage], f'p{share}_ms'):.2f}"
         for stage, title in (("frontend", "front end"), ("model", "network"))
@@ -141,6 +146,7 @@ def _cost(model: Compared) -> dict[str, str]:
         "arena, KB": f"{room.arena_kb:.0f}",
         "load, ms": f"{room.load_ms:.1f}",
         "first inference, ms": f"{room.first_ms:.1f}",
+        **cpu,
         **times,
     }
 
@@ -159,8 +165,8 @@ def _differences(pair: Pair) -> dict[str, str]:
         "probability, largest change": f"{says.max_probability_change:.3f}",
         "calibration error": points(says.ece_change),
         "file, times": f"{pair.size_ratio:.2f}",
-        "network's time, times": f"{ratio:.2f}",
-        "network's time, 95 %": f"{bounds[0]:.2f} to {bounds[1]:.2f}",
+        "network's CPU time, times": f"{ratio:.2f}",
+        "network's CPU time, 95 %": f"{bounds[0]:.2f} to {bounds[1]:.2f}",
     }
 
 
@@ -179,8 +185,8 @@ def _flat(model: Compared, against: Pair | None) -> dict[str, Any]:
         "bytes": model.n_bytes,
         **model.footprint.to_json(),
     }
-    for stage, times in model.timing.stages.items():
-        fields |= {f"{stage}_{name}": value for name, value in times.to_json().items()}
+    for stage, times in model.timing.to_json().items():
+        fields |= {f"{stage}_{name}": value for name, value in times.items()}
     if against:
         pair = against.to_json()
         fields |= {"against": against.a.name}

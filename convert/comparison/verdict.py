@@ -4,10 +4,10 @@ The rules:
 
 - A model counts as good as the most accurate one if the whole 95 % interval of its change of UAR
   against that one lies above `-MARGIN`. Of those, the ones that take at most `ALIKE` times the
-  least median time for a window are fast, and the smallest file of the fast ones is the choice.
+  least median CPU time for a window are fast, and the smallest file of the fast ones is the choice.
 - There is no choice where a model was trained on the clips, or where they are of one speaker.
-- A change of UAR is "significant" if its interval leaves out 0. A time is longer or shorter if the
-  whole interval of the ratio of medians lies beyond `ALIKE`, and about the same otherwise.
+- A change of UAR is "significant" if its interval leaves out 0. A network is slower or faster if
+  the whole interval of the ratio of median CPU times lies beyond `ALIKE`, else about the same.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _why_good(
 def _why_chosen(chosen: Compared, good: list[Compared], fast: list[Compared]) -> str:
     if len(good) == 1:
         return ""
-    ms = f"{_window_ms(chosen):.1f} ms a window, front end included"
+    ms = f"{_window_ms(chosen):.1f} ms of computing a window, front end included"
     of = "both" if len(good) == 2 else f"the {len(good)} that are as good by that measure"
     if len(fast) == 1:
         return f"It is the fastest of {of} ({ms})."
@@ -171,9 +171,9 @@ def _cost(pair: Pair) -> str:
         a, b = pair.a.outcome, pair.b.outcome
         quantized = a.network == b.network and a.precision != b.precision
         slow = f": {b.precision} is slower here" if quantized else ""
-        return f"{size}; its network takes {ratio:.1f} times as long ({span}){slow}."
+        return f"{size}; its network takes {ratio:.1f} times the computing time ({span}){slow}."
     about = "" if faster(pair) else ", about the same"
-    return f"{size}; its network takes {ratio:.2f} times as long ({span}){about}."
+    return f"{size}; its network takes {ratio:.2f} times the computing time ({span}){about}."
 
 
 def _why_slower(pair: Pair, architecture: str) -> str:
@@ -201,8 +201,8 @@ def _cautions(comparison: Comparison) -> list[str]:
         found.append("Times and memory are of this machine, not of a Raspberry Pi.")
     if comparison.before.busy or comparison.after.busy:
         found.append(
-            f"The machine had other work ({comparison.before.describe()}), so times are longer "
-            "and less sure than they could be."
+            f"The machine had other work ({comparison.before.describe()}), so more time passed "
+            "than need be; the models are set against each other by CPU time, which bears that."
         )
     for when, state in (("before", comparison.before), ("after", comparison.after)):
         if state.throttled_now:
@@ -217,7 +217,7 @@ def _change(comparison: Comparison, a: Compared, b: Compared) -> tuple[float, tu
 
 
 def _window_ms(model: Compared) -> float:
-    return model.timing.stages["total"].p50_ms
+    return model.timing.cpu_ms["total"]
 
 
 def _kb(model: Compared) -> str:

@@ -106,8 +106,9 @@ class TestTold:
         assert pair["uar_change"] == pytest.approx(b["uar"] - a["uar"])
         assert pair["accuracy_change"] == pytest.approx(b["accuracy"] - a["accuracy"])
         assert pair["size_ratio"] == pytest.approx(b["bytes"] / a["bytes"])
-        medians = [model["latency"]["model"]["p50_ms"] for model in (a, b)]
-        assert pair["latency_ratio"] == pytest.approx(medians[1] / medians[0], rel=0.02)
+        for stage, ratio in (("model", "latency_ratio"), ("total", "total_latency_ratio")):
+            medians = [model["latency"][stage]["cpu_ms"] for model in (a, b)]
+            assert pair[ratio] == pytest.approx(medians[1] / medians[0], rel=0.02)
         low, high = pair["intervals"]["latency_ratio"]
         assert low <= pair["latency_ratio"] <= high
         said = [
@@ -123,7 +124,9 @@ class TestTold:
         for model in told.fields["models"]:
             assert set(model["latency"]) == {"frontend", "model", "total"}
             for stage in model["latency"].values():
-                assert set(stage) == {"p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"}
+                assert set(stage) == {
+                    "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "cpu_ms",
+                }  # fmt: skip
                 assert 0 < stage["p50_ms"] <= stage["p99_ms"] <= stage["max_ms"]
             for name in ("load_ms", "first_ms", "rss_mb", "model_mb", "arena_kb"):
                 assert model[name] > 0

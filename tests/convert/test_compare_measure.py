@@ -156,12 +156,17 @@ class TestCosts:
         found = timings([CNN, INT8], [clip.path for clip in clips], rounds=20)
         assert len(found) == 2
         for one in found:
-            assert len(one.frontend_ms) == len(one.model_ms) == 20
-            assert min(*one.frontend_ms, *one.model_ms) > 0
+            for times in (one.passed, one.computing):
+                assert len(times.frontend_ms) == len(times.model_ms) == 20
+                assert min(*times.frontend_ms, *times.model_ms) > 0
+                assert times.total_ms[7] == times.frontend_ms[7] + times.model_ms[7]
             frontend, model, total = (one.stages[s] for s in ("frontend", "model", "total"))
             assert total.p50_ms >= max(frontend.p50_ms, model.p50_ms)
             assert model.p50_ms <= model.p90_ms <= model.p95_ms <= model.p99_ms <= model.max_ms
-            assert total.max_ms == max(map(sum, zip(one.frontend_ms, one.model_ms, strict=True)))
+            assert total.max_ms == max(one.passed.total_ms)
+            assert one.cpu_ms["model"] == np.median(one.computing.model_ms)
+            # on one thread no more is computed than passes, but for the clocks' grain
+            assert sum(one.computing.total_ms) < 1.05 * sum(one.passed.total_ms) + 1
 
     def test_ratio_of_medians(self) -> None:
         rng = np.random.default_rng(1)

@@ -36,7 +36,10 @@ class TestChoice:
             )
         )
         assert found.choose == "lstm-float32"
-        assert "It is the fastest of both (1.5 ms a window, front end included)" in found.choice
+        assert (
+            "It is the fastest of both (1.5 ms of computing a window, front end included)"
+            in found.choice
+        )
 
     def test_the_more_accurate_although_it_is_slower(self) -> None:
         found = verdict(
@@ -115,9 +118,9 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("ms", "said"),
         [
-            (8.0, "takes 8.0 times as long (95 %: 8.00 to 8.00): int8 is slower here"),
-            (0.5, "takes 0.50 times as long (95 %: 0.50 to 0.50)."),
-            (1.05, "takes 1.05 times as long (95 %: 1.05 to 1.05), about the same."),
+            (8.0, "takes 8.0 times the computing time (95 %: 8.00 to 8.00): int8 is slower here"),
+            (0.5, "takes 0.50 times the computing time (95 %: 0.50 to 0.50)."),
+            (1.05, "takes 1.05 times the computing time (95 %: 1.05 to 1.05), about the same."),
         ],
     )
     def test_speed(self, ms: float, said: str) -> None:
