@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from emopi.convert.bundled import Bundled
-from emopi.convert.calibration import calibration_windows, choose_clips
 from emopi.convert.card import licence, render_card
 from emopi.convert.expected import Expected, scores_of
 from emopi.convert.frozen_calibration import calibration
-from emopi.convert.operators import check_operators
-from emopi.convert.parity import Parity, compare_with_keras, where_it_starts
-from emopi.convert.precisions import CALIBRATED, DEFAULT, checked
-from emopi.convert.quantize import to_tflite
-from emopi.device.classifier import Classifier
+from emopi.convert.precisions import CALIBRATED, DEFAULT, check_streamable, checked
+from emopi.convert.proof import prove, prove_streaming, windows_for
+from emopi.convert.quantize import converter_of
 from emopi.device.contract import Contract, Score, attach
-from emopi.device.errors import ConversionError, RunError
+from emopi.device.errors import RunError
 from emopi.device.files import write_atomically
-from emopi.device.frontend import Floats, FrontendSpec
+from emopi.device.frontend import FrontendSpec
 from emopi.device.normalization import Normalization
 from emopi.device.precision import Precision
 from emopi.train.backend import load_model
@@ -34,23 +29,9 @@ from emopi.train.corpora import (
     ids_hash,
     read_corpora,
 )
-from emopi.train.evaluate import evaluate
 from emopi.train.fit import training_side
 from emopi.train.run_record import RECORD, RunRecord, commit
 from emopi.train.training import MODEL
-
-PROOF_CLIPS = 96
-"""Training clips on which a model is compared with Keras."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Proof:
-    """(n, window_frames, n_mfcc) MFCCs of training clips, not normalized."""
-
-    calibration: Floats
-    """What the ranges are taken from."""
-    comparison: Floats
-    """What a converted model is compared with Keras on: of other clips, if there are any."""
 
 
 def bundle(
@@ -59,31 +40,40 @@ def bundle(
     corpus: Path | Sequence[Path] | None,
     *,
     precisions: Iterable[Precision] = DEFAULT,
+    streaming: bool = False,
     expected: Expected = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Bundled]:
     """Convert a finished run to each of `precisions`, prove, score and write them, and their card.
 
-    `corpus` is by default where the run found it. `expected` is what the same recipe scored under
-    protocols that hold clips out, for contract and card. Everything is checked before the first
-    file is written. Raises `RunError` for an unfinished run or another corpus, `ConversionError`
-    for a precision that the network cannot have, at once, or a model that fails a check.
+    With `streaming`, of an lstm, also to the streaming form of each. `corpus` is by default where
+    the run found it. `expected` is what the same recipe scored under protocols that hold clips
+    out, for contract and card. Everything is checked before the first file is written. Raises
+    `RunError` for an unfinished run or another corpus, `ConversionError` for what the network
+    cannot be, at once, or a model that fails a check.
     """
     record = finished(run)
     chosen = checked(record.network, precisions)
+    if streaming:
+        check_streamable(record.network)
     corpora = _corpora(run, record, corpus)
     side = training_side(corpora.utterances, record)
     spec = FrontendSpec.from_json(record.recipe["frontend"])
     ranges = calibration(record, corpora.utterances, side, spec.sample_rate_hz)
     tell(f"calibration: {len(ranges.clips)} of {len(side)} training clips, {ranges.why}")
-    proof = _proof(record, side, ranges.clips, spec)
+    windows = windows_for(record, side, ranges.clips, spec)
     model = load_model(run / MODEL)
     contract = _contract(record, corpora, spec, ranges.clips, run_hash(run))
     bundled = []
-    for precision in chosen:
-        tell(f"{record.network} {precision}: convert, check, score")
-        one = _prove(record, model, _of(contract, precision), proof, corpora.folders)
-        bundled.append(_sealed(one, scores_of(expected, precision)))
+    with converter_of(model, record.network) as to_tflite:
+        for precision in chosen:
+            tell(f"{record.network} {precision}: convert, check, score")
+            its = _of(contract, precision)
+            one = prove(record, model, to_tflite, its, windows, corpora.folders)
+            bundled.append(_sealed(one, scores_of(expected, precision)))
+            if streaming:
+                tell(f"{record.network} {precision}: streaming form")
+                bundled.append(_sealed(prove_streaming(model, one, windows.comparison)))
     out.mkdir(parents=True, exist_ok=True)
     for one in bundled:
         write_atomically(out / one.name, one.content)
@@ -123,54 +113,7 @@ def _corpora(run: Path, record: RunRecord, corpus: Path | Sequence[Path] | None)
     return corpora
 
 
-def _proof(
-    record: RunRecord,
-    side: Sequence[Utterance],
-    clips: Sequence[Utterance],
-    spec: FrontendSpec,
-) -> Proof:
-    """Windows to calibrate with, and others, of training clips besides `clips`, to compare on."""
-    rest = set(side) - set(clips)
-    others = choose_clips(tuple(rest or clips), n=PROOF_CLIPS)
-    n_frames = record.recipe["window_frames"]
-    return Proof(
-        calibration_windows(clips, spec, n_frames), calibration_windows(others, spec, n_frames)
-    )
-
-
-def _prove(
-    record: RunRecord, model: Any, contract: Contract, proof: Proof, folders: Sequence[Path]
-) -> Bundled:
-    """Convert to one precision; check operators, parity with Keras; score the test clips."""
-    network, precision = contract.network, contract.precision
-    normalized = contract.normalization.apply(proof.calibration)
-    flatbuffer = to_tflite(model, network, precision, normalized)
-    check_operators(flatbuffer, network, precision)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        path.write_bytes(attach(flatbuffer, contract))
-        parity = compare_with_keras(model, Classifier(path), proof.comparison)
-        if not parity.sufficient:
-            raise _refused(model, contract, flatbuffer, parity, proof.comparison)
-        tested = None
-        if record.corpus["test"]:
-            tested = evaluate(path, folders, record.protocol, record.fold)
-    return Bundled(flatbuffer, contract, parity, tested)
-
-
-def _refused(
-    model: Any, contract: Contract, flatbuffer: bytes, parity: Parity, windows: Floats
-) -> ConversionError:
-    """The error that says how far a model is from Keras, and from which layer on."""
-    what = f"{contract.network} {contract.precision} is not what Keras computes: {parity}"
-    if contract.precision == "float32":
-        return ConversionError(f"{what}. Nothing was written")
-    exact = to_tflite(model, contract.network, "float32", windows)
-    start = where_it_starts(exact, flatbuffer, contract.normalization.apply(windows))
-    return ConversionError(f"{what}. {start}. Nothing was written")
-
-
-def _sealed(bare: Bundled, expected: tuple[Score, ...]) -> Bundled:
+def _sealed(bare: Bundled, expected: tuple[Score, ...] = ()) -> Bundled:
     """A proven flatbuffer with its contract, its own score first, attached."""
     own = (bare.tested.score,) if bare.tested else ()
     scored = dataclasses.replace(bare.contract, scores=own + expected)

@@ -22,7 +22,7 @@ class Bundled:
     """With its scores, without `model_sha256`."""
     parity: Parity
     tested: Evaluation | None
-    """On the fold's test clips; None if it has none."""
+    """On the fold's test clips; None if it has none, and for a streaming form."""
 
     @property
     def precision(self) -> Precision:
@@ -32,7 +32,7 @@ class Bundled:
     @property
     def name(self) -> str:
         """File name, such as "cnn-int8.tflite"."""
-        return f"{self.contract.network}-{self.precision}.tflite"
+        return f"{self.contract.name}.tflite"
 
     @property
     def evaluation(self) -> Evaluation:

@@ -48,7 +48,7 @@ def render_card(
     """
     contracts = [model.contract for model in models]
     # one stands for all: by default the one that a device runs
-    model = next((one for one in models if one.precision == "int8"), models[-1])
+    model = next((one for one in models if one.precision == "int8"), models[0])
     contract = model.contract
     evaluations = [one.tested for one in models if one.tested]
     readers = readers_named(contract.training["corpus"])
@@ -121,6 +121,16 @@ def _files(models: Sequence[Bundled]) -> str:
 Label and change of a probability: beside the network as it was trained, in Keras, on
 {models[0].parity.windows} windows of training clips that fixed no range. Every file runs on
 ai-edge-litert; {OLD_RUNTIME} is what there is for 32-bit Raspberry Pi OS.
+{_streaming(models)}"""
+
+
+def _streaming(models: Sequence[Bundled]) -> str:
+    if not any(model.contract.streaming for model in models):
+        return ""
+    return """
+A streaming form takes frames as they come and computes nothing twice: the answer for an utterance
+up to now, from Python (`emopi.device.streaming`). From the first frame to the end of a window it
+says what the model of whole windows says.
 """
 
 
@@ -215,9 +225,11 @@ def _origin(
         + "--out RUN"
     )
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    precisions = "".join(f" --precision {contract.precision}" for contract in contracts)
+    options = "".join(f" --precision {one.precision}" for one in contracts if not one.streaming)
+    if any(contract.streaming for contract in contracts):
+        options += " --streaming"
     ranges = ""
-    if fixed := [contract for contract in contracts if contract.calibration]:
+    if fixed := [one for one in contracts if one.calibration and not one.streaming]:
         names = " and ".join(contract.precision for contract in fixed)
         ranges = (
             f"- {names} ranges: from {len(fixed[0].calibration)} of the training clips, "
@@ -226,7 +238,7 @@ def _origin(
     return f"""## How it was made
 
     {command}
-    emopi convert RUN --out FOLDER{precisions}
+    emopi convert RUN --out FOLDER{options}
 
 - data: {record.corpus["train"]} training clips of {contracts[0].training["corpus_source"]}
 - training: {recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}

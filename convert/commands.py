@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emopi.convert.precisions import DEFAULT, checked, possible
+from emopi.convert.precisions import DEFAULT, check_streamable, checked, possible
 from emopi.device.precision import PRECISIONS, Precision
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ ALL = "all"
     f"Default: {' and '.join(DEFAULT)}.",
 )
 @click.option(
+    "--streaming",
+    is_flag=True,
+    help="Also a form of the lstm that takes frames as they come, for programs in Python.",
+)
+@click.option(
     "--corpus",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
@@ -53,6 +58,7 @@ def convert(
     run: Path,
     out: Path,
     wanted: tuple[Precision, ...],
+    streaming: bool,
     corpus: tuple[Path, ...],
     expect: Path | None,
     as_json: bool,
@@ -66,7 +72,7 @@ def convert(
     from emopi.convert.expected import read_expected
     from emopi.train.backend import import_tensorflow
 
-    precisions = _precisions(run, wanted)
+    precisions = _precisions(run, wanted, streaming)
     expected = read_expected(expect) if expect else ()
     import_tensorflow("emopi convert")
     from emopi.convert.bundle import bundle
@@ -76,17 +82,20 @@ def convert(
         out,
         corpus or None,
         precisions=precisions,
+        streaming=streaming,
         expected=expected,
         tell=lambda text: click.echo(text, err=True),
     ):
         click.echo(json.dumps(_facts(model, out)) if as_json else _line(model, out))
 
 
-def _precisions(run: Path, wanted: Sequence[str]) -> tuple[Precision, ...]:
+def _precisions(run: Path, wanted: Sequence[str], streaming: bool) -> tuple[Precision, ...]:
     """What to make of a run; a `ConversionError` before anything heavy is imported."""
     from emopi.train.run_record import RunRecord
 
     network = RunRecord.read(run).network
+    if streaming:
+        check_streamable(network)
     if ALL in wanted:
         return possible(network)
     return checked(network, [one for one in PRECISIONS if one in wanted] or DEFAULT)
@@ -99,6 +108,7 @@ def _facts(model: Bundled, out: Path) -> dict[str, Any]:
     return {
         "model": str(out / model.name),
         "precision": model.precision,
+        "streaming": bool(model.contract.streaming),
         "bytes": len(model.content),
         "accuracy": score.accuracy if score else None,
         "uar": score.uar if score else None,
@@ -113,7 +123,9 @@ def _line(model: Bundled, out: Path) -> str:
     from emopi.convert.operators import OLD_RUNTIME
 
     scored = "nothing held out to test on"
-    if model.tested:
+    if model.contract.streaming:
+        scored = "takes frames as they come"
+    elif model.tested:
         score = model.tested.score
         scored = f"accuracy {score.accuracy:.1%}  UAR {score.uar:.1%}"
     line = (

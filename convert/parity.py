@@ -11,6 +11,7 @@ from emopi.convert.layer_noise import layer_noise, where_noise_starts
 from emopi.device.classifier import Classifier, softmax
 from emopi.device.frontend import Floats
 from emopi.device.precision import Precision
+from emopi.device.streaming import StreamingClassifier
 
 EXPLAINED = 32
 """Windows that are enough to find the layer where a difference starts."""
@@ -62,18 +63,32 @@ class Parity:
         )
 
 
-def compare_with_keras(model: Any, classifier: Classifier, windows: Floats) -> Parity:
+def compare_with_keras(
+    model: Any, classifier: Classifier | StreamingClassifier, windows: Floats
+) -> Parity:
     """Run both on (n, window_frames, n_mfcc) MFCCs that are not normalized yet."""
     contract = classifier.contract
     normalized = contract.normalization.apply(windows)
     expected = softmax(model.predict(normalized, batch_size=64, verbose=0))
-    found = np.stack([classifier.probabilities(window) for window in windows])
+    if isinstance(classifier, StreamingClassifier):
+        found = np.stack([_in_pieces(classifier, window) for window in windows])
+    else:
+        found = np.stack([classifier.probabilities(window) for window in windows])
     return Parity(
         precision=contract.precision,
         windows=len(windows),
         probability=float(np.abs(found - expected).mean()),
         agreement=float(np.mean(found.argmax(axis=1) == expected.argmax(axis=1))),
     )
+
+
+def _in_pieces(classifier: StreamingClassifier, window: Floats) -> Floats:
+    """(labels,) probabilities of a window that comes in pieces which no layer's step divides."""
+    classifier.reset(loudest_c0=float(window[:, 0].max()))
+    for piece in np.array_split(window, 7):
+        classifier.push(piece)
+    classifier.finish()
+    return classifier.probabilities()
 
 
 def where_it_starts(float_model: bytes, quantized_model: bytes, windows: Floats) -> str:

@@ -18,6 +18,10 @@ IMPOSSIBLE: dict[tuple[str, Precision], str] = {
 """Why a network cannot be converted to a precision."""
 
 
+STREAMABLE = frozenset({"lstm"})
+"""Networks that have a streaming form."""
+
+
 def possible(network: str) -> tuple[Precision, ...]:
     """The precisions that `network` can be converted to."""
     return tuple(one for one in PRECISIONS if (network, one) not in IMPOSSIBLE)
@@ -36,3 +40,12 @@ def checked(network: str, wanted: Iterable[Precision]) -> tuple[Precision, ...]:
                 f"Choose from {', '.join(possible(network))}"
             )
     return tuple(one for one in PRECISIONS if one in chosen)
+
+
+def check_streamable(network: str) -> None:
+    """Raise `ConversionError` for a network without streaming form."""
+    if network not in STREAMABLE:
+        raise ConversionError(
+            f"the {network} has no streaming form: it needs the whole window, and so does its "
+            "largest value over time. Leave out --streaming, or train an lstm"
+        )

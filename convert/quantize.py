@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from emopi.convert.precisions import CALIBRATED, checked
@@ -11,37 +14,67 @@ from emopi.device.frontend import Floats
 from emopi.device.precision import Precision
 from emopi.device.quiet import quiet_stderr
 
+ToTflite = Callable[[Precision, Floats], bytes]
+"""The flatbuffer of a model in a precision.
 
-def to_tflite(model: Any, network: str, precision: Precision, calibration: Floats) -> bytes:
-    """The flatbuffer of a Keras 3 `model` of kind `network`.
+Takes (n, window_frames, n_mfcc) normalized windows of training clips, from which the converter
+takes the range of every activation of the `CALIBRATED` precisions; the others ignore them. Raises
+`ConversionError` with the converter's own words where it fails.
+"""
 
-    `calibration` is (n, window_frames, n_mfcc) normalized windows of training clips, from which
-    the converter takes the range of every activation of the `CALIBRATED` precisions; the others
-    ignore it. The LSTM is the fused UNIDIRECTIONAL_SEQUENCE_LSTM. Raises `ConversionError` with
-    the converter's own words where it fails.
+
+@contextlib.contextmanager
+def converter_of(model: Any, network: str) -> Iterator[ToTflite]:
+    """Converts a Keras 3 `model` of kind `network`, as often as one likes, while this is open.
+
+    The LSTM becomes the fused UNIDIRECTIONAL_SEQUENCE_LSTM.
     """
-    import tensorflow as tf
+    with tempfile.TemporaryDirectory() as folder:
+        with _quiet():
+            make = _converters(_twin(model, network), network, folder)
+
+        def to_tflite(precision: Precision, calibration: Floats) -> bytes:
+            checked(network, [precision])
+            with _quiet():
+                return _convert(make(), network, precision, calibration)
+
+        yield to_tflite
+
+
+def _convert(converter: Any, network: str, precision: Precision, calibration: Floats) -> bytes:
     from tensorflow.lite.python.convert import ConverterError
 
-    checked(network, [precision])
-    with quiet_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        twin = _twin(model, network)
-        traced = tf.function(lambda mfcc: twin(mfcc, training=False)).get_concrete_function(
-            tf.TensorSpec(twin.input_shape, tf.float32, name="mfcc")
-        )
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], twin)
-        # ten times as slow, but only there the converter recognizes an LSTM
-        converter.experimental_lower_to_saved_model = network == "lstm"
-        _set_precision(converter, precision, calibration)
-        try:
-            flatbuffer: bytes = converter.convert()
-        except (ConverterError, RuntimeError, ValueError) as error:
-            raise ConversionError(
-                f"{network} cannot be converted to {precision}: {error} "
-                "(EMOPI_DEBUG=1 shows what the converter says)"
-            ) from error
+    _set_precision(converter, precision, calibration)
+    try:
+        flatbuffer: bytes = converter.convert()
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ConversionError(
+            f"{network} cannot be converted to {precision}: {error} "
+            "(EMOPI_DEBUG=1 shows what the converter says)"
+        ) from error
     return flatbuffer
+
+
+def _converters(twin: Any, network: str, folder: str) -> Callable[[], Any]:
+    """Makes TensorFlow's converters of a tf_keras model; `folder` is theirs.
+
+    Only in a SavedModel is an LSTM recognized. Without, conversion takes a tenth of the time.
+    """
+    import tensorflow as tf
+
+    traced = tf.function(lambda mfcc: twin(mfcc, training=False)).get_concrete_function(
+        tf.TensorSpec(twin.input_shape, tf.float32, name="mfcc")
+    )
+    if network == "lstm":
+        tf.saved_model.save(twin, folder, signatures=traced)
+        return lambda: tf.lite.TFLiteConverter.from_saved_model(folder)
+
+    def from_graph() -> Any:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], twin)
+        converter.experimental_lower_to_saved_model = False
+        return converter
+
+    return from_graph
 
 
 def _twin(model: Any, network: str) -> Any:
@@ -89,3 +122,11 @@ def _set_precision(converter: Any, precision: Precision, calibration: Floats) ->
             if precision == "int8"
             else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """TensorFlow's converter talks much and warns of what is meant to be."""
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -25,6 +25,11 @@ class Classifier:
     def __init__(self, path: str | Path, *, threads: int = 1) -> None:
         self.path = str(path)
         flatbuffer, self.contract = read(path)
+        if self.contract.streaming:
+            raise ModelError(
+                f"{path} is a streaming form, which takes frames as they come; use the model of "
+                "whole windows beside it, or StreamingClassifier in Python"
+            )
         self.runtime, self._interpreter = load(self.path, flatbuffer, threads)
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]

@@ -27,6 +27,9 @@ VERSION = 1
 
 ENTRY = "contract.json"
 
+HEAD = "streaming_head"
+"""The signature that makes logits of the mean of what the last stage gives."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Score:
@@ -48,6 +51,39 @@ class Score:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Score:
         """The score that `to_json` described; `SpecError` if it is not one."""
+        return cls(**checked_fields(cls, fields))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """A piece of a network in streaming form: it slides over the rows of the piece before it.
+
+    The first slides over frames. A row is what there is at one point in time.
+    """
+
+    signature: str
+    """Name of the flatbuffer's function that gives one row for `taken`."""
+    taken: int
+    step: int
+    """Rows from one that it gives to the next; 1 to `taken`."""
+    before: int
+    """Rows of zeros that stand before the first, as at the edge of a whole window."""
+    after: int
+    """Likewise behind the last."""
+
+    def __post_init__(self) -> None:
+        """Raise `SpecError` for a value out of range."""
+        for name, low, high in (
+            ("taken", 1, 10_000), ("step", 1, self.taken), ("before", 0, self.taken),
+            ("after", 0, self.taken),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise SpecError(f"{name} is {value!r}; expected {low} to {high}")
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Stage:
+        """The stage that `to_json` of a contract described; `SpecError` if it is not one."""
         return cls(**checked_fields(cls, fields))
 
 
@@ -75,10 +111,12 @@ class Contract:
     model_sha256: str
     """Of the flatbuffer before the archive; empty until `attach` fills it in."""
     version: int = VERSION
+    streaming: tuple[Stage, ...] = ()
+    """Of a model in streaming form, from the frames on; none for one that takes whole windows."""
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value that no device could honour."""
-        for name in ("labels", "calibration", "scores"):
+        for name in ("labels", "calibration", "scores", "streaming"):
             if not isinstance(values := getattr(self, name), list | tuple):
                 raise SpecError(f"{name} is {values!r}; expected a list")
             object.__setattr__(self, name, tuple(values))
@@ -104,7 +142,12 @@ class Contract:
     @property
     def model_id(self) -> str:
         """Short name that appears in decisions: network, precision, start of the hash."""
-        return f"{self.network}-{self.precision}-{self.model_sha256[:8]}"
+        return f"{self.name}-{self.model_sha256[:8]}"
+
+    @property
+    def name(self) -> str:
+        """What its file is called, without suffix: "lstm-int8", "lstm-int8-streaming"."""
+        return f"{self.network}-{self.precision}" + ("-streaming" if self.streaming else "")
 
     @property
     def tensor_type(self) -> str:
@@ -117,16 +160,20 @@ class Contract:
         return self.frontend.samples_in(self.window_frames) / self.frontend.sample_rate_hz
 
     def to_json(self) -> dict[str, Any]:
-        """The contract as JSON types."""
-        return {"version": self.version} | dataclasses.asdict(self)
+        """The contract as JSON types; without "streaming" for a model of whole windows."""
+        fields = {"version": self.version} | dataclasses.asdict(self)
+        if not self.streaming:
+            del fields["streaming"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Contract:
         """The contract that `to_json` described; `SpecError` if it is not one."""
-        checked = checked_fields(cls, fields)
+        checked = checked_fields(cls, {"streaming": ()} | dict(fields))
         return cls(
             **checked
             | {
+                "streaming": tuple(Stage.from_json(stage) for stage in checked["streaming"]),
                 "frontend": FrontendSpec.from_json(checked["frontend"]),
                 "normalization": Normalization.from_json(checked["normalization"]),
                 "scores": tuple(Score.from_json(score) for score in checked["scores"]),

@@ -98,9 +98,10 @@ class _Task:
 def _contracts(folder: Path, protocol: str) -> dict[Path, Contract]:
     """The contract of each model below `folder`, all trained for `protocol`, none twice."""
     paths = sorted(p for p in folder.rglob("*.tflite") if not p.name.startswith("."))
-    if not paths:
+    # a streaming form is another file of a model that is there as well
+    contracts = {path: its for path in paths if not (its := read(path)[1]).streaming}
+    if not contracts:
         raise ModelError(f"{folder} holds no model; expected .tflite files that emopi convert made")
-    contracts = {path: read(path)[1] for path in paths}
     known: dict[tuple[Any, ...], Path] = {}
     for path, contract in contracts.items():
         training = contract.training

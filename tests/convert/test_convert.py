@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,15 @@ from emopi.convert.bundle import bundle
 from emopi.convert.calibration import calibration_windows
 from emopi.convert.commands import convert
 from emopi.convert.frozen_calibration import frozen_clips
-from emopi.convert.operators import WEIGHTED, check_operators, operators
+from emopi.convert.operators import WEIGHTED, check_operators, graphs
 from emopi.convert.precisions import possible
-from emopi.convert.quantize import to_tflite
+from emopi.convert.quantize import ToTflite, converter_of
 from emopi.device.classifier import Classifier, softmax
 from emopi.device.contract import read
 from emopi.device.errors import ConversionError, ModelError
 from emopi.device.frontend import Floats
 from emopi.device.precision import Precision
+from emopi.device.streaming import StreamingClassifier
 from emopi.train.commands import train
 from emopi.train.corpora import LABELS, Ravdess
 from emopi.train.evaluate_command import evaluate
@@ -38,6 +41,7 @@ from emopi.train.splits import load_protocol
 pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
 
 NETWORKS = ("cnn", "lstm")
+STREAMING = [f"lstm-{precision}-streaming" for precision in possible("lstm")]
 EVERY = [f"{network}-{precision}" for network in NETWORKS for precision in possible(network)]
 
 
@@ -47,17 +51,19 @@ def models(runs: Path) -> Path:
     _as_before(runs / "lstm" / "run.json")
     for network in NETWORKS:
         done = run_emopi(
-            "convert", runs / network, "--out", runs / "models", "--json", "--precision", "all"
-        )
+            "convert", runs / network, "--out", runs / "models", "--json", "--precision", "all",
+            *(["--streaming"] if network == "lstm" else []),
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "192 of 1152 training clips, frozen for paper-80-20 seed0" in done.stderr
         facts = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [f["precision"] for f in facts] == list(possible(network))
+        names = [Path(fact["model"]).stem for fact in facts]
+        assert names == [name for name in EVERY + STREAMING if name.startswith(network)]
         for fact in facts:
-            assert Path(fact["model"]).name == f"{network}-{fact['precision']}.tflite"
             assert fact["bytes"] == Path(fact["model"]).stat().st_size
             assert fact["runtimes"] == ["ai-edge-litert", "tflite-runtime 2.14"]
-            assert fact["n"] == 288
+            assert fact["n"] == (0 if fact["streaming"] else 288)
+            assert fact["streaming"] == fact["model"].endswith("-streaming.tflite")
         assert facts[0]["keras_agreement"] == 1.0
     return runs / "models"
 
@@ -72,19 +78,20 @@ def _as_before(record: Path) -> None:
 
 def test_files(models: Path) -> None:
     assert sorted(p.name for p in models.iterdir()) == sorted(
-        [f"{name}.tflite" for name in EVERY] + ["cnn.md", "lstm.md"]
+        [f"{name}.tflite" for name in EVERY + STREAMING] + ["cnn.md", "lstm.md"]
     )
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EVERY + STREAMING)
 def test_tensors_are_of_the_types_that_the_precision_says(models: Path, name: str) -> None:
     flatbuffer, contract = read(models / f"{name}.tflite")
-    assert name == f"{contract.network}-{contract.precision}"
-    weighted = [one for one in operators(flatbuffer) if one.name in WEIGHTED]
-    names = [one.name for one in operators(flatbuffer)]
+    assert name == contract.name
+    every = [one for graph in graphs(flatbuffer) for one in graph]
+    weighted = [one for one in every if one.name in WEIGHTED]
+    names = [one.name for one in every]
     assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if contract.network == "lstm" else 0)
     assert "WHILE" not in names
-    types = {kind for one in operators(flatbuffer) for kind in one.types}
+    types = {kind for one in every for kind in one.types}
     floats = {kind for kind in types if kind.startswith("FLOAT")}
     if contract.precision in ("int8", "int16x8"):
         assert not floats
@@ -132,14 +139,25 @@ sys.path.insert(0, sys.argv[1])
 from support import speech
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import extract
+from emopi.device.streaming import StreamingClassifier
 for path in sys.argv[2:]:
-    one = Classifier(path)
+    streaming = "streaming" in path
+    one = StreamingClassifier(path) if streaming else Classifier(path)
     frames = extract(speech(3.5), one.contract.frontend)[: one.contract.window_frames]
-    print(json.dumps([one.runtime, one.probabilities(frames).tolist()]))
+    if streaming:
+        one.reset(float(frames[:, 0].max()))
+        for piece in np.array_split(frames, 7):
+            one.push(piece)
+        one.finish()
+        said = one.probabilities()
+    else:
+        said = one.probabilities(frames)
+    print(json.dumps([one.runtime, said.tolist()]))
 """
     if not python.exists() or subprocess.run([python, "-c", "import tflite_runtime"]).returncode:
         pytest.skip("there is no .venv-tflite with tflite-runtime beside the tests: make test")
-    paths = [models / f"{name}.tflite" for name in EVERY]
+    names = EVERY + STREAMING
+    paths = [models / f"{name}.tflite" for name in names]
     said = []
     for interpreter in (python, Path(sys.executable)):
         done = subprocess.run(
@@ -148,7 +166,7 @@ for path in sys.argv[2:]:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said.append([json.loads(line) for line in done.stdout.splitlines()])
-    for name, (old, its), (new, others) in zip(EVERY, *said, strict=True):
+    for name, (old, its), (new, others) in zip(names, *said, strict=True):
         assert (old, new) == ("tflite-runtime", "ai-edge-litert")
         tolerance = 1e-4 if "float" in name else 0.03
         np.testing.assert_allclose(its, others, atol=tolerance, err_msg=name)
@@ -207,9 +225,10 @@ def test_contract_and_card(models: Path, runs: Path, network: str) -> None:
     assert f"| {network}-int8 | {int8.scores[0].accuracy:.1%} (" in card
     for text in ("CC BY-NC-SA", "EU AI Act", "Confusion matrix of the int8", "same 24 actors"):
         assert text in card
-    for contract in contracts:
-        row = next(r for r in card.splitlines() if f"| {network}-{contract.precision}.tflite" in r)
+    for name in [name for name in EVERY + STREAMING if name.startswith(network)]:
+        row = next(row for row in card.splitlines() if f"| {name}.tflite |" in row)
         assert row.endswith(" | yes |")
+    assert ("takes frames as they come" in card) == (network == "lstm")
 
 
 @pytest.mark.parametrize("name", ["cnn-int8", "lstm-float32"])
@@ -238,6 +257,38 @@ def test_evaluate_prints_what_the_contract_says(
         np.mean([row[2] == label for row in rows[1:] if row[1] == label]) for label in LABELS
     ]
     assert np.mean(recalls) == pytest.approx(result["uar"])
+
+
+def test_streaming_forms_say_what_whole_windows_say(models: Path, tiny_corpus: Path) -> None:
+    """Stated tolerance of a probability: 1e-5 for float, 0.01 where there are integers."""
+    clips = Ravdess.read(tiny_corpus)[::144]
+    for precision in possible("lstm"):
+        whole = Classifier(models / f"lstm-{precision}.tflite")
+        streaming = StreamingClassifier(models / f"lstm-{precision}-streaming.tflite")
+        contract = whole.contract
+        windows = calibration_windows(clips, contract.frontend, contract.window_frames)
+        for window in windows:
+            streaming.reset(loudest_c0=float(window[:, 0].max()))
+            for piece in np.array_split(window, 11):
+                streaming.push(piece)
+            streaming.finish()
+            tolerance = 1e-5 if "float" in precision else 0.01
+            np.testing.assert_allclose(
+                streaming.probabilities(), whole.probabilities(window), atol=tolerance
+            )
+
+
+def test_evaluate_leaves_streaming_forms_out(
+    models: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    for name in ("lstm-int8", "lstm-int8-streaming"):
+        (tmp_path / f"{name}.tflite").symlink_to(models / f"{name}.tflite")
+    printed = invoke(
+        evaluate, tmp_path, "--corpus", tiny_corpus, "--protocol", "paper-80-20", "--jobs", 1,
+        "--json",
+    )  # fmt: skip
+    (one,) = json.loads(printed)["folds"]
+    assert one["file"] == str(tmp_path / "lstm-int8.tflite")
 
 
 def test_evaluate_refuses_clips_of_the_training(models: Path, tiny_corpus: Path) -> None:
@@ -433,6 +484,14 @@ main()
     assert not (tmp_path / "out").exists()
 
 
+def test_the_cnn_has_no_streaming_form(runs: Path, tmp_path: Path) -> None:
+    done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "out", "--streaming")
+    assert done.returncode == 1
+    assert "the cnn has no streaming form: it needs the whole window" in done.stderr
+    assert "calibration" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 class TestDamagedConversion:
     """It says in which layer the error starts, and writes nothing."""
 
@@ -450,11 +509,15 @@ class TestDamagedConversion:
         self, runs: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         network: str, precision: Precision, number: int, layer: str,
     ) -> None:  # fmt: skip
-        def broken(_model: Any, network: str, wanted: Precision, _windows: Floats) -> bytes:
-            flatbuffer = read(models / f"{network}-{wanted}.tflite")[0]
-            return damaged(flatbuffer, number) if wanted == precision else flatbuffer
+        @contextlib.contextmanager
+        def broken(_model: Any, network: str) -> Iterator[ToTflite]:
+            def convert(wanted: Precision, _windows: Floats) -> bytes:
+                flatbuffer = read(models / f"{network}-{wanted}.tflite")[0]
+                return damaged(flatbuffer, number) if wanted == precision else flatbuffer
 
-        monkeypatch.setattr(bundle_module, "to_tflite", broken)
+            yield convert
+
+        monkeypatch.setattr(bundle_module, "converter_of", broken)
         with pytest.raises(ConversionError) as error:
             bundle(runs / network, tmp_path / "out", None, precisions=[precision])
         assert str(error.value).startswith(f"{network} {precision} is not what Keras computes: pr")
@@ -465,11 +528,17 @@ class TestDamagedConversion:
     def test_calibration_with_silence_alone(
         self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def deaf(model: Any, network: str, precision: Precision, windows: Floats) -> bytes:
-            silence = np.zeros_like(windows) + windows.min(axis=(0, 1))
-            return to_tflite(model, network, precision, silence)
+        @contextlib.contextmanager
+        def deaf(model: Any, network: str) -> Iterator[ToTflite]:
+            with converter_of(model, network) as to_tflite:
 
-        monkeypatch.setattr(bundle_module, "to_tflite", deaf)
+                def convert(precision: Precision, windows: Floats) -> bytes:
+                    silence = np.zeros_like(windows) + windows.min(axis=(0, 1))
+                    return to_tflite(precision, silence)
+
+                yield convert
+
+        monkeypatch.setattr(bundle_module, "converter_of", deaf)
         with pytest.raises(ConversionError, match="The error starts at the input: as the network"):
             bundle(runs / "cnn", tmp_path / "out", None, precisions=["int8"])
         assert not (tmp_path / "out").exists()

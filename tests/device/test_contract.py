@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support import MODELS, SHIPPED
 
 from emopi.device.classifier import Classifier
-from emopi.device.contract import ENTRY, VERSION, Contract, Score, attach, read
+from emopi.device.contract import ENTRY, VERSION, Contract, Score, Stage, attach, read
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.frontend import FrontendSpec
 from emopi.device.normalization import Normalization
@@ -34,6 +34,9 @@ CONTRACT = Contract(
     licence="CC BY-NC-SA 4.0",
     model_sha256="",
 )
+
+
+STAGE = {"signature": "a", "taken": 7, "step": 4, "before": 1, "after": 2}
 
 
 def write_model(folder: Path, **changes: object) -> Path:
@@ -93,6 +96,14 @@ def test_unzip_shows_the_contract(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["network"] == "cnn"
 
 
+def test_streaming_form_round_trips() -> None:
+    stages = (Stage("streaming_0", 7, 4, 1, 2), Stage("streaming_1", 1, 1, 0, 0))
+    contract = dataclasses.replace(CONTRACT, streaming=stages)
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+    assert contract.model_id == "cnn-int8-streaming-"
+    assert "streaming" not in CONTRACT.to_json()  # as before there was such a form
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -110,6 +121,11 @@ def test_unzip_shows_the_contract(tmp_path: Path) -> None:
         ({"frontend": {}}, "malformed: field"),
         ({"frontend": None}, "malformed"),
         ({"scores": [3]}, "malformed"),
+        ({"streaming": 3}, "malformed"),
+        ({"streaming": [{"signature": "a"}]}, "malformed: field 'after' is missing in Stage"),
+        ({"streaming": [STAGE | {"step": 8}]}, "malformed: step is 8; expected 1 to 7"),
+        ({"streaming": [STAGE | {"taken": 0}]}, "malformed: taken is 0; expected 1 to 10000"),
+        ({"streaming": [STAGE | {"after": True}]}, "malformed: after is True; expected 0 to 7"),
         (
             {"normalization": Normalization((0.0,), (1.0,), 5.0).to_json()},
             "has 1 coefficients",
