@@ -1,0 +1,124 @@
+"""What the lstm's streaming form saves: multiply-accumulates and time, one decision after another.
+
+    python benchmarks/streaming_lstm.py [MODEL...] [--hop 0.5]
+
+MODEL is a file of whole windows, by default the two shipped ones; its streaming form is cut out of
+it here. A listener that decides every 0.5 s computes a window of 3 s each time, the streaming form
+only the 0.5 s that are new. Time is that of the thread that computes, the least of many: what else
+the machine does hardly counts. Needs LiteRT, no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from emopi.convert.operators import FUSED_LSTM, operator_name, schema_module
+from emopi.convert.streaming import streaming_form
+from emopi.device.classifier import Classifier
+from emopi.device.contract import attach, read
+from emopi.device.streaming import StreamingClassifier
+from emopi.train.run_record import commit, hardware, versions
+
+SHIPPED = ("lstm-float32.tflite", "lstm-int8.tflite")
+REPEATS = 200
+HOPS = 8
+"""Timed together: some complete one step more than others."""
+
+
+def multiplications(flatbuffer: bytes) -> dict[str, int]:
+    """Multiply-accumulates of each function of a flatbuffer, once through, by its name."""
+    schema = schema_module()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
+    found = {}
+    for signature in model.signatureDefs:
+        graph = model.subgraphs[signature.subgraphIndex]
+        found[signature.signatureKey.decode()] = sum(
+            _of(operator_name(model.operatorCodes[one.opcodeIndex]), graph.tensors, one)
+            for one in graph.operators
+        )
+    return found
+
+
+def _of(name: str, tensors: Any, operator: Any) -> int:
+    """Of one operator: weights times the points in time at which they are used."""
+    if name not in ("CONV_2D", "FULLY_CONNECTED", FUSED_LSTM):
+        return 0
+    points = math.prod(int(size) for size in tensors[operator.outputs[0]].shape[:-1])
+    weights = [tensors[index] for index in operator.inputs[1:] if index >= 0]
+    matrices = [tensor.shape for tensor in weights if len(tensor.shape) > 1]
+    if name == FUSED_LSTM:
+        matrices = [shape for shape in matrices if shape[0] != 1]  # without its states
+    return points * sum(math.prod(int(size) for size in shape) for shape in matrices)
+
+
+def least_ms(action: Callable[[], object]) -> float:
+    """Of `REPEATS` calls."""
+    took = []
+    for _ in range(REPEATS):
+        started = time.thread_time()
+        action()
+        took.append(1000 * (time.thread_time() - started))
+    return min(took)
+
+
+def row(path: Path, hop_s: float) -> str:
+    """A line of the table."""
+    flatbuffer, contract = read(path)
+    small, stages = streaming_form(flatbuffer)
+    spec = contract.frontend
+    hop = round(hop_s * spec.sample_rate_hz / spec.hop_samples)
+    (window_macs,) = multiplications(flatbuffer).values()
+    macs = multiplications(small)
+    every = np.cumprod([stage.step for stage in stages])
+    hop_macs = macs["streaming_head"] + sum(
+        macs[stage.signature] * hop / int(frames)
+        for stage, frames in zip(stages, every, strict=True)
+    )
+    rng = np.random.default_rng(0)
+    frames = rng.normal(0, 20, (contract.window_frames, spec.n_mfcc)).astype(np.float32)
+    whole = Classifier(path)
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "streaming.tflite"
+        other.write_bytes(attach(small, dataclasses.replace(contract, streaming=stages)))
+        streaming = StreamingClassifier(other)
+
+    def hear() -> None:
+        for _ in range(HOPS):
+            streaming.push(frames[:hop])
+            streaming.logits()
+
+    streaming.push(frames)
+    window_ms, hop_ms = least_ms(lambda: whole.logits(frames)), least_ms(hear) / HOPS
+    return (
+        f"| {contract.name} | {window_macs / 1e6:.2f} M | {hop_macs / 1e6:.2f} M "
+        f"| {window_macs / hop_macs:.1f} | {window_ms:.2f} ms | {hop_ms:.2f} ms "
+        f"| {window_ms / hop_ms:.1f} |"
+    )
+
+
+@click.command()
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--hop", "hop_s", default=0.5, show_default=True, help="Seconds between decisions.")
+def main(models: tuple[Path, ...], hop_s: float) -> None:
+    """Print a table."""
+    shipped = [Path(str(files("emopi.models"))) / name for name in SHIPPED]
+    print(f"commit {commit()}, {hardware()}, 1 used")
+    print(", ".join(f"{name} {version}" for name, version in versions("ai-edge-litert").items()))
+    print("\n| model | MACs, window | MACs, hop | saves | time, window | time, hop | saves |")
+    print("|---|---|---|---|---|---|---|")
+    for path in models or shipped:
+        print(row(path, hop_s))
+
+
+if __name__ == "__main__":
+    main()
