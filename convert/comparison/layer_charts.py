@@ -14,28 +14,36 @@ from emopi.convert.comparison.canvas import (
     named_rows,
 )
 from emopi.convert.comparison.layers import Inside, LayerRange
+from emopi.convert.layer_noise import LIMIT_DB
 
 
 def draw_noise(inside: Inside, place: int) -> Chart:
     """Signal to quantization noise behind every layer."""
-    layers = inside.noise
-    worst = max(layers[1:], key=lambda layer: layer.loss_db, default=layers[0])
+    # what is exact would only squeeze the scale
+    layers = [x for x in inside.noise if x.sqnr_db < LIMIT_DB] or list(inside.noise)
+    worst = max(inside.noise[1:] or layers, key=lambda layer: layer.loss_db)
     with canvas(0.8 * len(layers) + 1) as (figure, drawn):
         axes = named_rows(figure, [layer.name for layer in layers])
         values = [layer.sqnr_db for layer in layers]
         axes.plot(
             values, range(len(layers)), marker(place) + "-", color=colour(place), markersize=4.5
         )
-        row = layers.index(worst)
-        axes.plot(worst.sqnr_db, row, "o", color=TEXT, markersize=11, markerfacecolor="none")
+        if worst.loss_db:
+            row = layers.index(worst)
+            axes.plot(worst.sqnr_db, row, "o", color=TEXT, markersize=11, markerfacecolor="none")
         axes.set_xlabel("signal to quantization noise, dB")
         axes.set_title(f"{inside.name} against {inside.float_name}")
         axes.margins(x=0.12)
     told = ", ".join(f"{layer.name} {layer.sqnr_db:.0f}" for layer in layers)
+    most = "No layer is noisier than 8 bits are at their best."
+    if worst.loss_db:
+        most = (
+            f"Behind the input, {worst.name} ({worst.operator}) costs most by itself: "
+            f"{worst.loss_db:.1f} dB."
+        )
     return drawn(
         f"Signal to noise behind each layer of {inside.name}, dB: {told}",
-        f"From the input down to the output; further left is noisier, 6 dB are a bit. Behind the "
-        f"input, {worst.name} ({worst.operator}) costs most by itself: {worst.loss_db:.1f} dB.",
+        f"From the input down to the output; further left is noisier, 6 dB are a bit. {most}",
     )
 
 
