@@ -57,8 +57,8 @@ def models(runs: Path) -> Path:
         assert done.returncode == 0, done.stderr
         assert "192 of 1152 training clips, frozen for paper-80-20 seed0" in done.stderr
         facts = [json.loads(line) for line in done.stdout.splitlines()]
-        names = [Path(fact["model"]).stem for fact in facts]
-        assert names == [name for name in EVERY + STREAMING if name.startswith(network)]
+        names = {Path(fact["model"]).stem for fact in facts}
+        assert names == {name for name in EVERY + STREAMING if name.startswith(network)}
         for fact in facts:
             assert fact["bytes"] == Path(fact["model"]).stat().st_size
             assert fact["runtimes"] == ["ai-edge-litert", "tflite-runtime 2.14"]
