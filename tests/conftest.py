@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # no test fails for a busy machine
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
