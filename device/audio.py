@@ -32,6 +32,8 @@ class AudioBlock:
     """(n,) mono, full scale ±1, at the source's rate; n varies and may be 0."""
     overflows: int = 0
     """How often samples were lost between the block before and this one."""
+    fresh: bool = False
+    """The source began anew: nothing before this block belongs to it."""
 
 
 class AudioSource(Protocol):
