@@ -1,8 +1,7 @@
-"""The commands that a Raspberry Pi has: `emopi classify` and `emopi listen`."""
+"""`emopi classify`, and what the commands that hear something share: models, profiles, sources."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from importlib.resources import files
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from emopi.device.audio import AudioSource
     from emopi.device.classifier import Classifier
     from emopi.device.profile import Profile
-    from emopi.device.sinks import Sink
 
 DEFAULT_MODEL = "cnn-int8"
 
@@ -53,7 +51,7 @@ def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_
     from emopi.device.pipeline import classify as classify_source
 
     classifier = Classifier(resolve_model(model))
-    profile = _profile(profile_path, classifier)
+    profile = load_profile(profile_path, classifier)
     failed = 0
     width = max(len(str(clip)) for clip in clips)
     for clip in clips:
@@ -82,67 +80,6 @@ def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_
         sys.exit(1)
 
 
-@click.command()
-@click.option(
-    "--source",
-    default="mic",
-    show_default=True,
-    metavar="mic|mic:NAME|FILE|auto",
-    help="The default microphone, one by (part of its) name or index, or an audio file; auto is "
-    "the microphone, or a bundled recording where there is none.",
-)
-@model_option
-@profile_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision on stdout.")
-@click.option("--fast", is_flag=True, help="Read a FILE as fast as possible, not in real time.")
-@click.option(
-    "--hop", "hop_s", default=0.5, show_default=True, help="Seconds from one decision to the next."
-)
-@click.option(
-    "--memory", "memory_s", default=3.0, show_default=True, help="Seconds of windows averaged."
-)
-@click.option(
-    "--gate",
-    "gate_dbfs",
-    default=-70.0,
-    show_default=True,
-    help="Level in dBFS below which there is no speech.",
-)
-def listen(
-    source: str,
-    model: str,
-    profile_path: Path | None,
-    as_json: bool,
-    fast: bool,
-    hop_s: float,
-    memory_s: float,
-    gate_dbfs: float,
-) -> None:
-    """Listen to a microphone or a file and say, every half second, what emotion it sounds like.
-
-    Audio stays in memory and is never written anywhere. Ctrl-C ends it.
-    """
-    from emopi.device.classifier import Classifier
-    from emopi.device.pipeline import Pipeline, decisions
-
-    classifier = Classifier(resolve_model(model))
-    pipeline = Pipeline(
-        classifier,
-        hop_s=hop_s,
-        memory_s=memory_s,
-        gate_dbfs=gate_dbfs,
-        profile=_profile(profile_path, classifier),
-    )
-    rate_hz = classifier.contract.frontend.sample_rate_hz
-    opened = open_source(source, rate_hz, realtime=not fast)
-    try:
-        with contextlib.closing(opened), _sink(as_json, opened.name) as sink:
-            for decision in decisions(opened, pipeline):
-                sink.show(decision)
-    except KeyboardInterrupt:
-        pass  # the way to end it
-
-
 def resolve_model(name: str) -> Path:
     """The path of a model given by path or by the name of a shipped one, such as "cnn-int8"."""
     if Path(name).is_file():
@@ -154,7 +91,8 @@ def resolve_model(name: str) -> Path:
     raise ModelError(f"{name!r}: no such model file; expected a path, or one of: {names}")
 
 
-def _profile(path: Path | None, classifier: Classifier) -> Profile | None:
+def load_profile(path: Path | None, classifier: Classifier) -> Profile | None:
+    """The wearer's profile that an option names, made for that model; None without one."""
     from emopi.device.profile import read_profile
 
     return read_profile(path, classifier.contract) if path else None
@@ -183,22 +121,3 @@ def open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
     if opened.bandwidth_warning:
         click.echo(f"emopi: {opened.bandwidth_warning}", err=True)
     return opened
-
-
-def _sink(as_json: bool, source: str) -> Sink:
-    if as_json:
-        from emopi.device.sinks.jsonlines import JsonLines
-
-        return JsonLines(sys.stdout)
-    from emopi.device.sinks.terminal import Lines, LiveView
-
-    if sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf"):
-        try:
-            from rich.console import Console
-        except ImportError:
-            click.echo("emopi: for a live view: pip install 'emopi[live]'", err=True)
-        else:
-            console = Console()
-            if not console.is_dumb_terminal:
-                return LiveView(console, source)
-    return Lines(sys.stdout)
