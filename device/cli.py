@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from emopi.device.errors import EmopiError
+from emopi.device.quiet import keep_own_stderr
 
 GROUP = "emopi.commands"
 
@@ -78,6 +79,7 @@ def _mend_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    keep_own_stderr()
 
 
 if __name__ == "__main__":
