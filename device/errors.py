@@ -14,6 +14,14 @@ class SpecError(EmopiError, ValueError):
     """A setting is out of its range; the message has the value and the bound."""
 
 
+class ConfigError(EmopiError, ValueError):
+    """A settings file that cannot be used: a line for each thing that is wrong."""
+
+
+class ServiceError(EmopiError, RuntimeError):
+    """The system service cannot be installed or removed."""
+
+
 class AudioError(EmopiError, ValueError):
     """Samples that cannot be used: not finite, too few, of an unknown type."""
 
@@ -46,6 +54,10 @@ class CorpusError(EmopiError, ValueError):
 
 class RunError(EmopiError, ValueError):
     """A training run folder that is missing, incomplete or of other settings."""
+
+
+class SinkError(EmopiError, OSError):
+    """A sink that cannot work until a person changes something."""
 
 
 class ProfileError(EmopiError, ValueError):

@@ -71,6 +71,11 @@ class Pipeline:
         self._smoother = Smoother(memory_s)
         self.reset()
 
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the samples that it takes."""
+        return self._spec.sample_rate_hz
+
     def reset(self) -> None:
         """Start anew, as at the beginning of another source."""
         self._frontend.reset()
