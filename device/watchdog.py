@@ -25,28 +25,20 @@ class Manager:
 
     def __init__(self, address: str | None) -> None:
         self._address = address
-        self._socket: socket.socket | None = None
-        if address:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
 
     def tell(self, **fields: str | int) -> bool:
         """Send the fields as one datagram; whether it has arrived. Line breaks become spaces."""
-        if not self._socket or not self._address:
+        if not self._address:
             return True
         lines = (f"{key}={' '.join(str(value).split())}" for key, value in fields.items())
         # a name that begins with @ is of the abstract kind, which begins with a zero byte
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.suppress(OSError):
-            self._socket.sendto("\n".join(lines).encode(errors="replace"), address)
-            return True
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            with contextlib.suppress(OSError):
+                sender.sendto("\n".join(lines).encode(errors="replace"), address)
+                return True
         return False
-
-    def close(self) -> None:
-        """Give the socket back; safe to call twice."""
-        if self._socket:
-            self._socket.close()
-            self._socket = None
 
 
 class Watchdog:
@@ -105,7 +97,3 @@ class Watchdog:
     def stopping(self) -> None:
         """It ends, as told."""
         self._manager.tell(STOPPING=1, STATUS="stops")
-
-    def close(self) -> None:
-        """Give the socket back; safe to call twice."""
-        self._manager.close()
