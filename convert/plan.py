@@ -51,7 +51,9 @@ class Job:
         if self.network == svm.NETWORK:
             return SvmRecipe()
         epochs, batch = (QUICK_EPOCHS, QUICK_BATCH) if self.quick else (None, BATCH)
-        return default_recipe(self.network, epochs=epochs, batch=batch, seed=self.seed)
+        return default_recipe(
+            self.network, epochs=epochs, batch=batch, seed=self.seed, with_validation=True
+        )
 
     @property
     def epochs(self) -> int:

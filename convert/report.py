@@ -23,9 +23,10 @@ NOTES = """\
 - paper-80-20, paper-70-30 and random-10fold have **the same 24 actors on both sides**. Their
   figures are for voices that the model knows; upm-5 and emobox-6 tell what to expect of a voice
   that it has never heard.
-- Nothing was chosen on test clips: each network is that of its last epoch, with the same settings
-  in every fold. The settings of the svm were picked on the validation actors of upm-5, each of whom
-  is a test actor of another fold.
+- Nothing was chosen on a fold's test clips: each network is that of its last epoch, with the same
+  settings in every fold. Those settings, and the svm's, were picked on the ten validation actors of
+  upm-5, each of whom is a test actor of another fold. The trainings reported here have nothing left
+  to choose, so they also train on the validation actors of their fold.
 - ± is the standard deviation over folds. Intervals are 95 % bootstraps over the test clips'
   speakers, all folds together. In paper-80-20 and paper-70-30 the folds are repetitions that share
   test clips, each with a split and a seed of its own; in the others every clip is tested once, and

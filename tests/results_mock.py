@@ -64,13 +64,16 @@ def result(job: Job, right: float = 0.75, **changes: object) -> Result:
     return Result(**fields | changes)
 
 
-def small_recipe(network: str, *, epochs: int | None, batch: int, seed: int) -> Recipe:
+def small_recipe(
+    network: str, *, epochs: int | None, batch: int, seed: int, with_validation: bool
+) -> Recipe:
     """In the place of `default_recipe`: a training of seconds, on short clips."""
     return Recipe(
         network,
         epochs=epochs or 4,
         batch=batch // 4,
         seed=seed,
+        with_validation=with_validation,
         window_frames=40,
         perturbation=Perturbation(copies=0),
     )

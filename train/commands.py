@@ -55,6 +55,12 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
     type=click.FloatRange(0, 0.5),
     help="Share of the training side to hold out and watch, besides the fold's own.",
 )
+@click.option(
+    "--with-validation",
+    is_flag=True,
+    help="Train on the fold's validation clips too: for the last training, when nothing is left to "
+    "choose.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--jobs", type=click.IntRange(1), help="Cores to use. Default: all.")
 @click.option(
@@ -72,6 +78,7 @@ def train(
     batch: int,
     seed: int,
     validation_share: float,
+    with_validation: bool,
     resume: bool,
     jobs: int | None,
     cache: Path | None,
@@ -90,7 +97,9 @@ def train(
     from emopi.train.progress import TrainingProgress
     from emopi.train.recipe import default_recipe
 
-    recipe = default_recipe(network, epochs=epochs, batch=batch, seed=seed)
+    recipe = default_recipe(
+        network, epochs=epochs, batch=batch, seed=seed, with_validation=with_validation
+    )
     with TrainingProgress(recipe.epochs) as progress:
         record = fit(
             recipe,

@@ -53,7 +53,9 @@ def fit(
         tell(note)
     utterances = corpora.utterances
     chosen = load_protocol(protocol, utterances).fold(fold)
-    sides = _sides(utterances, chosen, validation_share, recipe.seed)
+    sides = _sides(
+        utterances, chosen, validation_share, recipe.seed, with_validation=recipe.with_validation
+    )
     with own_folder(out, resume):
         sha256 = corpus_hash(utterances)
         data = features(
@@ -128,14 +130,30 @@ def _validation(
 def training_side(utterances: tuple[Utterance, ...], record: RunRecord) -> tuple[Utterance, ...]:
     """The clips that a run was trained on: neither test nor validation."""
     fold = load_protocol(record.protocol, utterances).fold(record.fold)
-    return _sides(utterances, fold, record.validation_share, record.recipe["seed"]).train
+    return _sides(
+        utterances,
+        fold,
+        record.validation_share,
+        record.recipe["seed"],
+        with_validation=record.recipe.get("with_validation", False),
+    ).train
 
 
 def _sides(
-    utterances: tuple[Utterance, ...], fold: Fold, validation_share: float, seed: int
+    utterances: tuple[Utterance, ...],
+    fold: Fold,
+    validation_share: float,
+    seed: int,
+    *,
+    with_validation: bool,
 ) -> Split:
-    """A fold's sides, with a share of the training side moved to validation."""
+    """A fold's sides, its validation joined to the training side if it is to be trained on.
+
+    A share of the training side is moved to validation.
+    """
     sides = split(utterances, fold)
+    if with_validation:
+        sides = Split(train=sides.train + sides.validation, validation=(), test=sides.test)
     if not validation_share:
         return sides
     held_out = hold_out(sides.train, validation_share, seed)

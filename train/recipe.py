@@ -21,6 +21,8 @@ class Recipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     seed: int = 0
+    with_validation: bool = False
+    """Whether the fold's validation clips are trained on too: once nothing is left to choose."""
     window_frames: int = 300
     frontend: FrontendSpec = dataclasses.field(
         default_factory=lambda: FrontendSpec(energy_floor=1e-10)
@@ -32,6 +34,14 @@ class Recipe:
 EPOCHS = {"cnn": 200, "lstm": 200}
 
 
-def default_recipe(network: str, *, epochs: int | None, batch: int, seed: int) -> Recipe:
+def default_recipe(
+    network: str, *, epochs: int | None, batch: int, seed: int, with_validation: bool = False
+) -> Recipe:
     """The recipe of the shipped models, with what a user may change."""
-    return Recipe(network, epochs=epochs or EPOCHS[network], batch=batch, seed=seed)
+    return Recipe(
+        network,
+        epochs=epochs or EPOCHS[network],
+        batch=batch,
+        seed=seed,
+        with_validation=with_validation,
+    )

@@ -59,6 +59,8 @@ class SvmRecipe:
     """Frames further than this below the clip's loudest take no part."""
     percentiles: tuple[float, ...] = (25.0, 50.0, 75.0)
     """Functionals beside mean, standard deviation, least and greatest value."""
+    with_validation: bool = True
+    """Whether the fold's validation clips are trained on too: its settings are chosen."""
     frontend: FrontendSpec = dataclasses.field(default_factory=_frontend)
 
     def __post_init__(self) -> None:
@@ -178,7 +180,8 @@ def svm_outcome(vectors: Vectors, protocol: str, fold: str | None, recipe: SvmRe
     """Fit on the training side of a fold, as the networks, and answer for its test clips."""
     chosen = load_protocol(protocol).fold(fold)
     sides = split(vectors.utterances, chosen)
-    training, test = vectors.rows(sides.train), vectors.rows(sides.test)
+    side = sides.train + (sides.validation if recipe.with_validation else ())
+    training, test = vectors.rows(side), vectors.rows(sides.test)
     fitted = fit_svm(vectors.values[training], vectors.classes[training], recipe)
     probabilities = fitted.probabilities(vectors.values[test])
     return Outcome(

@@ -161,6 +161,19 @@ def test_test_clips_take_no_part(
     assert len(training_side(utterances, held_out)) == 1152 - 115
 
 
+def test_validation_clips_are_trained_on_if_asked_for(tiny_corpus: Path, finished: Path) -> None:
+    utterances = Ravdess.read(tiny_corpus)
+    fold = load_protocol("upm-5").fold("fold1")
+    for with_validation, speakers in ((False, 17), (True, 19)):
+        recipe = dataclasses.asdict(dataclasses.replace(SMALL, with_validation=with_validation))
+        record = dataclasses.replace(
+            RunRecord.read(finished), protocol="upm-5", fold="fold1", recipe=recipe
+        )
+        side = training_side(utterances, record)
+        assert len({utterance.speaker for utterance in side}) == speakers
+        assert not fold.test & {utterance.clip_id for utterance in side}
+
+
 def test_two_trainings_do_not_share_a_folder(
     tiny_corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
