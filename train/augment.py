@@ -37,6 +37,9 @@ class Perturbation:
     """Upper end of the band that a narrow-band microphone or codec leaves."""
     narrow: float = 0.2
     """Share of the copies that are narrow-band."""
+    bits: int = 16
+    """Of the converter that each copy is rounded and clipped to, 8 to 24: after a change of level,
+    a quiet voice drowns in its steps."""
 
 
 def rng_for(*parts: object) -> np.random.Generator:
@@ -48,7 +51,8 @@ def rng_for(*parts: object) -> np.random.Generator:
 def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Generator) -> Floats:
     """A copy of a clip as another microphone in another room would have heard another take of it.
 
-    Speed, then perhaps a room, level, perhaps noise, perhaps a narrow band: (n / speed,) float32.
+    Speed, then perhaps a room, level, perhaps noise, perhaps a narrow band, and the converter's
+    steps: (n / speed,) float32, full scale ±1.
     """
     import soxr
 
@@ -67,7 +71,7 @@ def perturb(samples: Floats, rate_hz: int, how: Perturbation, rng: np.random.Gen
     if rng.random() < how.narrow:
         band_hz = 2 * rng.uniform(*how.cutoff_hz)
         changed = soxr.resample(soxr.resample(changed, rate_hz, band_hz), band_hz, rate_hz)
-    return changed
+    return _converted(changed, how.bits)
 
 
 def room_response(
@@ -90,6 +94,13 @@ def _convolve(samples: Floats, response: Floats) -> Floats:
     n_fft = 1 << (len(samples) + len(response) - 1).bit_length()
     product = np.fft.rfft(samples, n_fft) * np.fft.rfft(response, n_fft)
     return np.asarray(np.fft.irfft(product, n_fft)[: len(samples)], np.float32)
+
+
+def _converted(samples: Floats, bits: int) -> Floats:
+    """The samples as a converter of so many bits gives them."""
+    full_scale = np.float32(1 << (bits - 1))
+    steps = np.clip(np.rint(samples * full_scale), -full_scale, full_scale - 1)
+    return np.asarray(steps / full_scale, np.float32)
 
 
 def coloured_noise(n: int, colour: float, rng: np.random.Generator) -> Floats:

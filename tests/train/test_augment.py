@@ -18,7 +18,9 @@ from emopi.train.augment import (
     room_response,
 )
 
-STILL = Perturbation(speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0, reverberant=0.0, narrow=0.0)
+STILL = Perturbation(
+    speed=(1.0, 1.0), gain_db=(0.0, 0.0), noisy=0.0, reverberant=0.0, narrow=0.0, bits=24
+)
 NOTHING = FeatureAugmentation(time_masks=0, channel=0.0)
 
 
@@ -52,6 +54,20 @@ def test_gain_and_noise_have_the_stated_size() -> None:
     assert 10 * np.log10(np.var(samples) / np.mean(noise**2)) == pytest.approx(10, abs=0.1)
 
 
+def test_a_quiet_copy_has_the_steps_of_its_converter() -> None:
+    how = dataclasses.replace(STILL, gain_db=(-40.0, -40.0), bits=16)
+    steps = perturb(speech(1.0), 16_000, how, rng_for(0)) * 32768
+    np.testing.assert_array_equal(steps, np.rint(steps))
+    assert 0 < np.abs(steps).max() < 400
+
+
+def test_a_loud_copy_is_clipped() -> None:
+    how = dataclasses.replace(STILL, gain_db=(40.0, 40.0), bits=16)
+    loud = perturb(speech(1.0), 16_000, how, rng_for(0))
+    assert loud.min() == -1
+    assert loud.max() == pytest.approx(1 - 1 / 32768)
+
+
 def test_room_begins_with_the_direct_sound_and_dies_away() -> None:
     response = room_response(0.5, 3.0, 16_000, rng_for(0))
     power = np.square(response, dtype=np.float64)
@@ -73,7 +89,7 @@ def test_room_is_heard_after_the_sound_and_not_before() -> None:
 
 
 def test_narrow_band_ends_where_it_should() -> None:
-    noise = coloured_noise(1 << 16, 0.0, rng_for(0))
+    noise = 0.1 * coloured_noise(1 << 16, 0.0, rng_for(0))
     how = dataclasses.replace(STILL, cutoff_hz=(4_000.0, 4_000.0), narrow=1.0)
     heard = perturb(noise, 16_000, how, rng_for(0))
     assert abs(len(heard) - len(noise)) <= 2
