@@ -80,18 +80,19 @@ def service_files(
     settings_text: str,
     *,
     python: Path,
-    prefix: Path,
+    places: Collection[Path],
     sinks: Collection[str] = (),
 ) -> list[ServiceFile]:
-    """Unit, user and settings, for an emopi that `python` of the environment `prefix` runs.
+    """Unit, user and settings, for an emopi that `python` runs.
 
-    `settings_text` is for where there are none yet. `sinks` are the names of those wanted, which
-    decide whether it gets a network.
+    `places` are the folders that it is read from: of those in a home, and of nothing else there,
+    the service gets a view. `settings_text` is for where there are none yet. `sinks` are the names
+    of those wanted, which decide whether it gets a network.
     """
     return [
         ServiceFile(USER, users(sinks)),
         ServiceFile(SETTINGS, settings_text, mode=0o640, is_users=True),
-        ServiceFile(UNIT, unit(settings, python=python, prefix=prefix, sinks=sinks)),
+        ServiceFile(UNIT, unit(settings, python=python, places=places, sinks=sinks)),
     ]
 
 
@@ -102,10 +103,14 @@ def users(sinks: Collection[str]) -> str:
 
 
 def unit(
-    settings: ServiceSettings, *, python: Path, prefix: Path, sinks: Collection[str] = ()
+    settings: ServiceSettings,
+    *,
+    python: Path,
+    places: Collection[Path],
+    sinks: Collection[str] = (),
 ) -> str:
     """The unit file. Without a sink that needs it, the service has no network at all."""
-    is_in_home = any(prefix.is_relative_to(home) for home in HOMES)
+    in_home = sorted(p for p in places if any(p.is_relative_to(home) for home in HOMES))
     is_alone = not NETWORK_SINKS & set(sinks)
     values: Mapping[str, Any] = {
         "python": _quoted(python),
@@ -116,8 +121,8 @@ def unit(
         "groups": " ".join(_groups(sinks)),
         "devices": "DeviceAllow=char-gpiochip rw\n" if GPIO_SINKS & set(sinks) else "",
         "network": NO_NETWORK if is_alone else A_NETWORK,
-        "protect_home": "tmpfs" if is_in_home else "yes",
-        "installation": f"BindReadOnlyPaths={_quoted(prefix)}\n" if is_in_home else "",
+        "protect_home": "tmpfs" if in_home else "yes",
+        "installation": "".join(f"BindReadOnlyPaths={_quoted(place)}\n" for place in in_home),
     }
     template = (files("emopi.device") / UNIT_NAME).read_text()
     return Template(template).substitute(values)

@@ -152,8 +152,8 @@ def test_environment_with_no_timeout(heard: Heard, timeout_us: str) -> None:
 
 
 def test_outside_a_service_nothing_is_opened() -> None:
-    before = os.listdir("/proc/self/fd")
+    before = sorted(Path("/proc/self/fd").iterdir())
     watchdog = Watchdog.from_environment({})
     watchdog.heard(1, lambda: "")
     watchdog.stopping()
-    assert os.listdir("/proc/self/fd") == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
