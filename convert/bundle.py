@@ -10,6 +10,7 @@ from pathlib import Path
 from emopi.convert.bundled import Bundled
 from emopi.convert.card import licence, render_card
 from emopi.convert.expected import Expected, scores_of
+from emopi.convert.fine_tune import FineTuning, fine_tune_run
 from emopi.convert.frozen_calibration import calibration
 from emopi.convert.precisions import CALIBRATED, DEFAULT, check_streamable, checked
 from emopi.convert.proof import prove, prove_streaming, windows_for
@@ -41,16 +42,18 @@ def bundle(
     *,
     precisions: Iterable[Precision] = DEFAULT,
     streaming: bool = False,
+    fine_tuning: FineTuning | None = None,
     expected: Expected = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Bundled]:
     """Convert a finished run to each of `precisions`, prove, score and write them, and their card.
 
-    With `streaming`, of an lstm, also to the streaming form of each. `corpus` is by default where
-    the run found it. `expected` is what the same recipe scored under protocols that hold clips
-    out, for contract and card. Everything is checked before the first file is written. Raises
-    `RunError` for an unfinished run or another corpus, `ConversionError` for what the network
-    cannot be, at once, or a model that fails a check.
+    With `streaming`, of an lstm, also to the streaming form of each; with `fine_tuning` after some
+    more epochs with int8's rounding. `corpus` is by default where the run found it. `expected` is
+    what the same recipe scored under protocols that hold clips out, for contract and card.
+    Everything is checked before the first file is written. Raises `RunError` for an unfinished run
+    or another corpus, `ConversionError` for what the network cannot be, at once, or a model that
+    fails a check.
     """
     record = finished(run)
     chosen = checked(record.network, precisions)
@@ -63,7 +66,11 @@ def bundle(
     tell(f"calibration: {len(ranges.clips)} of {len(side)} training clips, {ranges.why}")
     windows = windows_for(record, side, ranges.clips, spec)
     model = load_model(run / MODEL)
-    contract = _contract(record, corpora, spec, ranges.clips, run_hash(run))
+    contract = _contract(record, corpora, spec, ranges.clips, run_hash(run), fine_tuning)
+    if fine_tuning:
+        tell(f"{record.network}: fine-tune with the rounding of int8")
+        normalized = contract.normalization.apply(windows.calibration)
+        fine_tune_run(model, record, corpora, side, normalized, fine_tuning)
     bundled = []
     with converter_of(model, record.network) as to_tflite:
         for precision in chosen:
@@ -132,9 +139,11 @@ def _contract(
     spec: FrontendSpec,
     clips: tuple[Utterance, ...],
     run_sha256: str,
+    fine_tuning: FineTuning | None,
 ) -> Contract:
     """Of the float32 model, but with `clips` as its calibration."""
     recipe = record.recipe
+    tuned = {"fine_tuning": fine_tuning.to_json()} if fine_tuning else {}
     return Contract(
         network=record.network,
         precision="float32",
@@ -152,6 +161,7 @@ def _contract(
             "clips": record.corpus["train"],
             "validation_share": record.validation_share,
             "recipe": {k: v for k, v in recipe.items() if k not in ("frontend", "network")},
+            **tuned,
             "minutes": round(record.seconds / 60, 1),
             "run_sha256": run_sha256,
             "commit": record.commit,

@@ -222,12 +222,20 @@ def _origin(
         f"--protocol {record.protocol} --fold {record.fold} --epochs {recipe['epochs']} "
         f"--batch {recipe['batch']} --seed {recipe['seed']} "
         + (f"--validation {record.validation_share:g} " if record.validation_share else "")
+        + ("--with-validation " if recipe.get("with_validation") else "")
         + "--out RUN"
     )
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     options = "".join(f" --precision {one.precision}" for one in contracts if not one.streaming)
     if any(contract.streaming for contract in contracts):
         options += " --streaming"
+    tuned = ""
+    if fine_tuning := contracts[0].training.get("fine_tuning"):
+        options += f" --fine-tune {fine_tuning['epochs']}"
+        tuned = (
+            f"- fine-tuning: {fine_tuning['epochs']} epochs more with the rounding of int8 "
+            "(quantization-aware), for every file\n"
+        )
     ranges = ""
     if fixed := [one for one in contracts if one.calibration and not one.streaming]:
         names = " and ".join(contract.precision for contract in fixed)
@@ -242,7 +250,7 @@ def _origin(
 
 - data: {record.corpus["train"]} training clips of {contracts[0].training["corpus_source"]}
 - training: {recipe["epochs"]} epochs, {record.seconds / 60:.0f} minutes on {record.hardware}
-{ranges}- code: commit {record.commit}; {versions}
+{tuned}{ranges}- code: commit {record.commit}; {versions}
 """
 
 

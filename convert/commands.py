@@ -42,6 +42,19 @@ ALL = "all"
     help="Also a form of the lstm that takes frames as they come, for programs in Python.",
 )
 @click.option(
+    "--fine-tune",
+    "epochs",
+    type=click.IntRange(1, 1000),
+    metavar="EPOCHS",
+    help="First train that many epochs more with the rounding of int8 (quantization-aware). Every "
+    "file, float32 too, is then of the network so fine-tuned.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="For the features that --fine-tune needs, as of emopi train. Default: ~/.cache/emopi.",
+)
+@click.option(
     "--corpus",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
@@ -59,6 +72,8 @@ def convert(
     out: Path,
     wanted: tuple[Precision, ...],
     streaming: bool,
+    epochs: int | None,
+    cache: Path | None,
     corpus: tuple[Path, ...],
     expect: Path | None,
     as_json: bool,
@@ -72,10 +87,14 @@ def convert(
     from emopi.convert.expected import read_expected
     from emopi.train.backend import import_tensorflow
 
+    if cache and not epochs:
+        raise click.UsageError("--cache is for the features that --fine-tune needs: give both")
     precisions = _precisions(run, wanted, streaming)
     expected = read_expected(expect) if expect else ()
     import_tensorflow("emopi convert")
     from emopi.convert.bundle import bundle
+    from emopi.convert.fine_tune import FineTuning
+    from emopi.train.dataset import default_cache
 
     for model in bundle(
         run,
@@ -83,6 +102,7 @@ def convert(
         corpus or None,
         precisions=precisions,
         streaming=streaming,
+        fine_tuning=FineTuning(epochs, cache or default_cache()) if epochs else None,
         expected=expected,
         tell=lambda text: click.echo(text, err=True),
     ):

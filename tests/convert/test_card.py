@@ -170,6 +170,13 @@ class TestFiles:
         text = card(contract(), record("all", "all", test=0), None)
         assert "| no: FULLY_CONNECTED version 4 |" in text
 
+    def test_fine_tuning(self) -> None:
+        training = contract().training | {"fine_tuning": {"epochs": 5, "learning_rate": 1e-4}}
+        its = dataclasses.replace(contract(), training=training)
+        text = card(its, record("all", "all", test=0), None)
+        assert "\n- fine-tuning: 5 epochs more with the rounding of int8 (quantization-" in text
+        assert "--out FOLDER --precision int8 --fine-tune 5\n" in text
+
     def test_confusion_is_that_of_int8(self) -> None:
         clips = tuple(utterance(f"t{k}", f"1{k % 2}", LABELS[k % 2]) for k in range(4))
         contracts = [

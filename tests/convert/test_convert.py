@@ -20,22 +20,25 @@ from damage import damaged
 from support import ROOT, run_emopi
 
 from emopi.convert import bundle as bundle_module
+from emopi.convert import fine_tune as fine_tune_module
 from emopi.convert.bundle import bundle
 from emopi.convert.calibration import calibration_windows
 from emopi.convert.commands import convert
+from emopi.convert.fine_tune import FineTuning
 from emopi.convert.frozen_calibration import frozen_clips
 from emopi.convert.operators import WEIGHTED, check_operators, graphs
 from emopi.convert.precisions import possible
 from emopi.convert.quantize import ToTflite, converter_of
 from emopi.device.classifier import Classifier, softmax
 from emopi.device.contract import read
-from emopi.device.errors import ConversionError, ModelError
+from emopi.device.errors import ConversionError, CorpusError, ModelError, RunError
 from emopi.device.frontend import Floats
 from emopi.device.precision import Precision
 from emopi.device.streaming import StreamingClassifier
 from emopi.train.commands import train
 from emopi.train.corpora import LABELS, Ravdess
 from emopi.train.evaluate_command import evaluate
+from emopi.train.run_record import RunRecord
 from emopi.train.splits import load_protocol
 
 pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
@@ -482,6 +485,62 @@ main()
     done = run_emopi("convert", runs / "lstm", "--out", tmp_path / "out", "--precision", "int4")
     assert done.returncode == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_fine_tuning_is_in_contract_and_card(runs: Path, tmp_path: Path) -> None:
+    printed = invoke(
+        convert, runs / "cnn", "--out", tmp_path, "--precision", "int8", "--fine-tune", 1,
+        "--cache", runs / "cache",
+    )  # fmt: skip
+    assert "epoch 1/1  loss " in printed
+    contract = read(tmp_path / "cnn-int8.tflite")[1]
+    assert contract.training["fine_tuning"] == {"epochs": 1, "learning_rate": 1e-4}
+    card = (tmp_path / "cnn.md").read_text()
+    assert "--precision int8 --fine-tune 1\n" in card
+    assert "1 epochs more with the rounding of int8" in card
+
+
+class TestFineTuningThatCannotBe:
+    """It says why, and writes nothing."""
+
+    def test_of_a_run_that_was_augmented_otherwise(
+        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = RunRecord.read(runs / "cnn")
+        record.recipe["perturbation"]["telephone"] = 0.5
+        monkeypatch.setattr(bundle_module, "finished", lambda _: record)
+        with pytest.raises(RunError, match=r"another version of emopi: its perturbation .*telepho"):
+            self.tune(runs, tmp_path)
+
+    def test_without_room_for_the_features(self, runs: Path, tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("a file, no folder")
+        with pytest.raises(CorpusError, match=r"features cannot be kept in .*cache"):
+            self.tune(runs, tmp_path)
+
+    def test_interrupted(self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "cache").symlink_to(runs / "cache")
+        steps = []
+
+        def interrupted(*arguments: Any) -> Any:
+            steps.append(arguments)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(fine_tune_module, "_training_step", lambda *_: interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            self.tune(runs, tmp_path)
+        assert len(steps) == 1
+
+    @staticmethod
+    def tune(runs: Path, folder: Path) -> None:
+        try:
+            bundle(runs / "cnn", folder / "out", None, fine_tuning=FineTuning(1, folder / "cache"))
+        finally:
+            assert not (folder / "out").exists()
+
+    def test_cache_alone(self, runs: Path, tmp_path: Path) -> None:
+        done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "out", "--cache", tmp_path)
+        assert done.returncode == 2
+        assert "--cache is for the features that --fine-tune needs" in done.stderr
 
 
 def test_the_cnn_has_no_streaming_form(runs: Path, tmp_path: Path) -> None:
