@@ -39,9 +39,11 @@ class AudioBlock:
 class AudioSource(Protocol):
     """Something that samples come from; the sample clock is the count of samples so far."""
 
-    name: str
-    """What a person would call it: a path, a microphone's name."""
     sample_rate_hz: int
+
+    @property
+    def name(self) -> str:
+        """What a person would call it: a path, a microphone's name."""
 
     def blocks(self) -> Iterator[AudioBlock]:
         """Yield the blocks in order until the source ends; a microphone never does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from importlib.resources import files
@@ -15,7 +16,9 @@ from emopi.device.errors import EmopiError, MicrophoneError, MissingExtraError, 
 if TYPE_CHECKING:
     from emopi.device.audio import AudioSource
     from emopi.device.classifier import Classifier
+    from emopi.device.notice import Tell
     from emopi.device.profile import Profile
+    from emopi.device.source import SourceSettings
 
 DEFAULT_MODEL = "cnn-int8"
 
@@ -103,21 +106,30 @@ def _shipped(name: str) -> Path:
     return Path(str(files("emopi.models"))) / name
 
 
-def open_source(source: str, rate_hz: int, *, realtime: bool) -> AudioSource:
-    """What `--source` names: "mic", "mic:NAME", "auto" or an audio file."""
-    if source == "mic" or source.startswith("mic:"):
+def open_source(
+    source: str | SourceSettings,
+    rate_hz: int,
+    *,
+    realtime: bool,
+    tell: Tell = lambda notice: click.echo(f"emopi: {notice.text}", err=True),
+) -> AudioSource:
+    """What `--source` or the settings name: a microphone, "auto" or an audio file."""
+    from emopi.device.audio import FileSource
+    from emopi.device.source import SourceSettings
+
+    settings = SourceSettings(source) if isinstance(source, str) else source
+    if settings.is_microphone:
         from emopi.device.microphone import Microphone
 
-        return Microphone(source.partition(":")[2] or None, rate_hz)
-    if source == "auto":
+        return Microphone(settings, rate_hz, tell=tell)
+    if settings.name == "auto":
+        default = dataclasses.replace(settings, name="mic")
         try:
-            return open_source("mic", rate_hz, realtime=realtime)
+            return open_source(default, rate_hz, realtime=realtime, tell=tell)
         except (MicrophoneError, MissingExtraError) as error:
             click.echo(f"emopi: {error}\nemopi: so here is a bundled recording", err=True)
         return open_source(str(_shipped("example.wav")), rate_hz, realtime=realtime)
-    from emopi.device.audio import FileSource
-
-    opened = FileSource(source, rate_hz, realtime=realtime)
+    opened = FileSource(settings.name, rate_hz, realtime=realtime)
     if opened.bandwidth_warning:
         click.echo(f"emopi: {opened.bandwidth_warning}", err=True)
     return opened

@@ -46,7 +46,7 @@ SINK_OPTIONS = "format=s16le norewinds=1"
 SOCKET = "load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1\n"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PulseServer:
     """A running server; `env` is the environment for a process that records from it."""
 
@@ -71,9 +71,18 @@ class PulseServer:
         self.process.kill()
         self.process.wait()
 
+    def start(self) -> None:
+        """Start it again after `kill`, at the same address."""
+        self.process = _start(self.folder, self.env)
+        _wait_for(self.folder / "native", self.process)
+
     def hang(self) -> None:
         """Stop it without closing its connections."""
         self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on after `hang`."""
+        self.process.send_signal(signal.SIGCONT)
 
 
 def why_not() -> str | None:
@@ -104,13 +113,12 @@ def pulse_server(
         env = _write_settings(
             folder, SINK.format(rate_hz=rate_hz, channels=channels, more=SINK_OPTIONS), has_input
         )
-        process = _start(folder, env)
+        server = PulseServer(_start(folder, env), folder, env)
         try:
-            _wait_for(folder / "native", process)
-            yield PulseServer(process, folder, env)
+            _wait_for(folder / "native", server.process)
+            yield server
         finally:
-            process.kill()  # ends a stopped one too
-            process.wait()
+            server.kill()  # ends a stopped one too
 
 
 def _write_settings(folder: Path, sink: str, has_input: bool) -> dict[str, str]:

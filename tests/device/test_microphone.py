@@ -1,4 +1,4 @@
-"""The microphone with the device in the test's hands: choosing one, blocks, losses, errors."""
+"""The microphone with the device in the test's hands: blocks, losses, its going and coming."""
 
 from __future__ import annotations
 
@@ -10,276 +10,347 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emopi.device import microphone
+from emopi.device import capture
+from emopi.device.audio import AudioBlock
 from emopi.device.errors import MicrophoneError, MissingExtraError
-from emopi.device.microphone import InputDevice, Microphone, choose
-
-BUILT_IN = InputDevice(0, "Built-in: ALC (hw:0,0)", channels=2, rate_hz=48_000, is_default=False)
-USB = InputDevice(2, "USB Microphone: Audio (hw:1,0)", channels=1, rate_hz=44_100, is_default=True)
-SERVER = InputDevice(3, "pulse", channels=32, rate_hz=16_000, is_default=False)
-PLUGIN = InputDevice(4, "pulse usb", channels=32, rate_hz=16_000, is_default=False)
-DEVICES = [BUILT_IN, USB, SERVER, PLUGIN]
-
-HANG_S = 60
-"""Time after which a process that should have ended is taken to hang."""
-
-
-# Choosing a device
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (None, USB),
-        ("0", BUILT_IN),
-        ("2", USB),
-        ("USB Microphone: Audio (hw:1,0)", USB),
-        ("usb micro", USB),
-        ("hw:0", BUILT_IN),
-        ("pulse", SERVER),  # the exact name, although it is part of another
-        ("Pulse U", PLUGIN),
-    ],
+from emopi.device.microphone import Microphone
+from emopi.device.notice import Notice, NoticeKind
+from emopi.device.source import SourceSettings
+from tests.device.fake_pyaudio import (
+    BUILT_IN,
+    DEVICES,
+    OVERFLOW,
+    SERVER,
+    FakePyAudio,
+    FakeStream,
+    wait_until,
 )
-def test_choose(wanted: str | None, found: InputDevice) -> None:
-    assert choose(DEVICES, wanted) == found
+
+RATE_HZ = 16_000
 
 
-def test_choose_takes_the_first_where_none_is_the_default() -> None:
-    assert choose([BUILT_IN, SERVER], None) == BUILT_IN
+class Opened:
+    """A microphone on the fake, as it is: no DC removal unless asked for."""
 
+    def __init__(self, name: str = "mic:pulse", **options: Any) -> None:
+        own = {key: options.pop(key) for key in ("block_s", "buffer_s") if key in options}
+        settings = SourceSettings(name, **{"remove_dc": False, "retry_s": 0.1} | options)
+        self.told: list[Notice] = []
+        self.source = Microphone(settings, RATE_HZ, tell=self.told.append, **own)
+        self.blocks = self.source.blocks()
 
-LISTING = "0: Built-in: ALC (hw:0,0); 2: USB Microphone: Audio (hw:1,0); 3: pulse; 4: pulse usb"
+    @property
+    def kinds(self) -> list[NoticeKind]:
+        return [notice.kind for notice in self.told]
 
+    def read(self, n: int) -> list[tuple[list[float], int]]:
+        """The next n blocks with samples as (samples as int16, overflows)."""
+        return [((b.samples * 32768).tolist(), b.overflows) for b in self.take(n)]
 
-@pytest.mark.parametrize(
-    ("wanted", "problem"),
-    [
-        ("1", "no microphone matches '1'"),  # an output has this index
-        ("99", "no microphone matches '99'"),
-        ("-1", "no microphone matches '-1'"),
-        ("bluetooth", "no microphone matches 'bluetooth'"),
-        ("usb", "2 microphones match 'usb'"),
-        ("PULSE", "2 microphones match 'PULSE'"),
-    ],
-)
-def test_choose_lists_the_devices(wanted: str, problem: str) -> None:
-    with pytest.raises(MicrophoneError) as caught:
-        choose(DEVICES, wanted)
-    assert str(caught.value) == f"{problem}; give the number or name of one of: {LISTING}"
+    def take(self, n: int) -> list[AudioBlock]:
+        """The next n blocks with samples."""
+        filled = (block for block in self.blocks if len(block.samples))
+        return [next(filled) for _ in range(n)]
 
-
-@pytest.mark.parametrize("wanted", [None, "0", "usb"])
-def test_choose_without_devices(wanted: str | None) -> None:
-    with pytest.raises(MicrophoneError, match=r"no microphone was found.*arecord -l.*--source"):
-        choose([], wanted)
-
-
-# A fake PyAudio: the callback in the test's hands
-
-OVERFLOW = 2
-
-
-class FakePyAudio:
-    """PyAudio as the microphone sees it: module, PortAudio and stream in one."""
-
-    paInt16, paContinue, paInputOverflow = 8, 0, OVERFLOW
-
-    def __init__(self) -> None:
-        self.devices = DEVICES
-        self.opened: dict[str, Any] = {}
-        self.terminated = 0
-        self.start_error: OSError | None = None
-        self.open_error: OSError | None = None
-        self.hang = threading.Event()
-        self.hang.set()
-
-    def PyAudio(self) -> FakePyAudio:
-        if self.start_error:
-            raise self.start_error
-        return self
-
-    def get_default_input_device_info(self) -> dict[str, Any]:
-        for device in self.devices:
-            if device.is_default:
-                return self.get_device_info_by_index(device.index)
-        raise OSError("No Default Input Device Available")
-
-    def get_device_count(self) -> int:
-        return 5 if self.devices else 0
-
-    def get_device_info_by_index(self, index: int) -> dict[str, Any]:
-        output = InputDevice(index, "HDMI", channels=0, rate_hz=48_000, is_default=False)
-        device = next((d for d in self.devices if d.index == index), output)
-        return {
-            "index": index,
-            "name": device.name,
-            "maxInputChannels": device.channels,
-            "defaultSampleRate": float(device.rate_hz),
-        }
-
-    def open(self, **settings: Any) -> None:
-        if self.open_error:
-            raise self.open_error
-        self.opened = settings
-
-    def terminate(self) -> None:
-        self.hang.wait()
-        self.terminated += 1
-
-    def deliver(self, *values: int, status: int = 0) -> None:
-        """Hand over a block of such frames, each value in all channels."""
-        block = np.repeat(np.asarray(values, np.int16), self.opened["channels"])
-        answer = self.opened["stream_callback"](block.tobytes(), len(values), {}, status)
-        assert answer == (None, self.paContinue)
+    def wait_for(self, kind: NoticeKind) -> Notice:
+        """Read until there is such a notice."""
+        for _ in self.blocks:
+            if kind in self.kinds:
+                return self.told[self.kinds.index(kind)]
+        raise AssertionError("the microphone has ended")
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakePyAudio:
     fake = FakePyAudio()
     monkeypatch.setitem(sys.modules, "pyaudio", fake)
+    monkeypatch.setattr(capture, "IDLE_S", 0.02)
+    monkeypatch.setattr(capture, "POLL_S", 0.01)
+    monkeypatch.setattr(capture, "FIRST_RETRY_S", 0.02)
     return fake
 
 
-def read(blocks: Iterator[Any], n: int) -> list[tuple[list[float], int]]:
-    """The next n blocks as (samples as int16, overflows)."""
-    taken = [next(blocks) for _ in range(n)]
-    return [((block.samples * 32768).tolist(), block.overflows) for block in taken]
+@pytest.fixture
+def opened(fake: FakePyAudio) -> Iterator[Opened]:
+    """The server's device, of 16 kHz and two channels."""
+    opened = Opened()
+    assert fake.streams[0].settings["rate"] == RATE_HZ
+    yield opened
+    opened.source.close()
 
 
-def test_input_devices(fake: FakePyAudio) -> None:
-    assert microphone.input_devices() == DEVICES
-    assert fake.terminated == 1
+# Blocks
 
 
-def test_opens_the_device_as_it_is(fake: FakePyAudio) -> None:
-    source = Microphone("usb micro", 16_000, block_s=0.1)
-    assert (source.name, source.sample_rate_hz) == (USB.name, 16_000)
-    settings = {key: value for key, value in fake.opened.items() if key != "stream_callback"}
-    assert settings == {
-        "format": fake.paInt16,
-        "channels": 1,
-        "rate": 44_100,
-        "input": True,
-        "input_device_index": 2,
-        "frames_per_buffer": 4_410,
-    }
+def test_blocks_are_what_was_delivered(fake: FakePyAudio, opened: Opened) -> None:
+    fake.streams[0].say(1000, -3000, 32767)
+    fake.streams[0].say(5)
+    assert opened.read(2) == [([1000, -3000, 32767], 0), ([5], 0)]
+    assert opened.source.name == SERVER.name
+    assert opened.source.stream
+    assert opened.source.stream.describe() == "16000 Hz, 2 channels, int32"
 
 
-def test_records_the_mean_of_two_channels_of_a_device_that_claims_many(fake: FakePyAudio) -> None:
-    source = Microphone("pulse", 16_000)
-    assert fake.opened["channels"] == 2
-    frames = np.array([[1000, 0], [-3000, 1000], [32767, 32767]], np.int16)
-    fake.opened["stream_callback"](frames.tobytes(), 3, {}, 0)
-    block = next(source.blocks())
-    assert block.samples.dtype == np.float32
-    np.testing.assert_array_equal(block.samples * 32768, [500, -1000, 32767])
-
-
-def test_counts_what_portaudio_lost_at_its_place(fake: FakePyAudio) -> None:
-    source = Microphone("pulse", 16_000)
-    fake.deliver(1, 2)
-    fake.deliver(3, 4)
-    fake.deliver(7, 8, status=OVERFLOW)
-    fake.deliver(9, 10)
-    expected = [([1.0, 2.0], 0), ([3.0, 4.0], 0), ([7.0, 8.0], 1), ([9.0, 10.0], 0)]
-    assert read(source.blocks(), 4) == expected
+def test_counts_what_portaudio_lost_at_its_place_and_tells_once(
+    fake: FakePyAudio, opened: Opened
+) -> None:
+    for value, status in ((1, 0), (3, 0), (7, OVERFLOW), (9, 0), (11, OVERFLOW)):
+        fake.streams[0].say(value, status=status)
+    assert opened.read(5) == [([1], 0), ([3], 0), ([7], 1), ([9], 0), ([11], 1)]
+    assert opened.kinds == [NoticeKind.OVERFLOW]
 
 
 def test_a_slow_reader_loses_the_oldest_blocks_and_is_told(fake: FakePyAudio) -> None:
-    source = Microphone("pulse", 16_000, block_s=0.05, buffer_s=0.15)
-    blocks = source.blocks()
-    fake.deliver(0)
-    assert read(blocks, 1) == [([0.0], 0)]
+    opened = Opened(block_s=0.05, buffer_s=0.15)
+    fake.streams[0].say(0)
+    assert opened.read(1) == [([0], 0)]
     for value in range(1, 10):
-        fake.deliver(value, status=OVERFLOW if value == 5 else 0)
-    assert read(blocks, 3) == [([7.0], 7), ([8.0], 0), ([9.0], 0)]  # six blocks and the overflow
-    fake.deliver(10)
-    assert read(blocks, 1) == [([10.0], 0)]
+        fake.streams[0].say(value, status=OVERFLOW if value == 5 else 0)
+    assert opened.read(3) == [([7], 7), ([8], 0), ([9], 0)]  # six blocks and the overflow
+    fake.streams[0].say(10)
+    assert opened.read(1) == [([10], 0)]
+    opened.source.close()
 
 
-def test_losses_are_counted_once_when_reading_goes_on_anew(fake: FakePyAudio) -> None:
-    source = Microphone("pulse", 16_000)
-    for value in range(3):
-        fake.deliver(value)
-    assert read(source.blocks(), 2) == [([0.0], 0), ([1.0], 0)]
-    assert read(source.blocks(), 1) == [([2.0], 0)]
+def test_an_offset_is_removed_and_gain_added(fake: FakePyAudio) -> None:
+    opened = Opened(remove_dc=True, gain_db=20.0)
+    tone = 300 * np.sin(2 * np.pi * 500 / RATE_HZ * np.arange(RATE_HZ))
+    fake.streams[0].say(*np.rint(tone + 2000).astype(int))
+    samples = opened.take(1)[0].samples * 32768
+    opened.source.close()
+    assert abs(samples[RATE_HZ // 2 :].mean()) < 20
+    assert np.ptp(samples[RATE_HZ // 2 :]) == pytest.approx(2 * 300 * 10, rel=0.02)
 
 
-def test_a_device_that_stops_delivering(fake: FakePyAudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(microphone, "SILENT_S", 0.25)
-    source = Microphone("pulse", 16_000)
-    fake.deliver(1)
-    blocks = source.blocks()
-    next(blocks)
-    with pytest.raises(MicrophoneError) as caught:
-        next(blocks)
-    assert str(caught.value) == (
-        "the microphone 'pulse' has delivered nothing for 0.25 s; "
-        "is it still plugged in, and the sound server running?"
-    )
+def test_the_live_channel_is_heard(fake: FakePyAudio) -> None:
+    opened = Opened()
+    frames = np.zeros((800, 2), np.int32)
+    frames[:, 1] = np.arange(800) << 16
+    fake.streams[0].deliver(frames)
+    np.testing.assert_array_equal(opened.take(1)[0].samples * 32768, np.arange(800))
+    opened.source.close()
 
 
-def test_close_ends_a_reader_that_waits(fake: FakePyAudio) -> None:
-    source = Microphone("pulse", 16_000)
-    fake.deliver(1)
-    blocks = source.blocks()
-    next(blocks)
-    closing = threading.Timer(0.2, source.close)
+# Digital silence
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_only_zeros_are_named_within_three_seconds(
+    fake: FakePyAudio, opened: Opened, value: int
+) -> None:
+    for _ in range(30):
+        fake.streams[0].say(*[value] * 1600)
+    opened.take(30)
+    assert opened.kinds == [NoticeKind.ZEROS]
+    assert "nothing except digital silence" in opened.told[0].text
+    fake.streams[0].say(*range(1600))
+    opened.take(1)
+    assert opened.kinds == [NoticeKind.ZEROS, NoticeKind.SOUND_AGAIN]
+
+
+def test_pauses_of_digital_silence_are_not_named(fake: FakePyAudio, opened: Opened) -> None:
+    for _ in range(5):
+        for _ in range(20):
+            fake.streams[0].say(*[0] * 1600)
+        fake.streams[0].say(0, 0, 7, 0)
+    opened.take(5 * 21)
+    assert opened.kinds == []
+
+
+# Going and coming
+
+
+def test_a_device_that_stops_delivering_comes_back(fake: FakePyAudio) -> None:
+    opened = Opened("mic:hw:0", lost_after_s=0.2, rate_hz=RATE_HZ)
+    fake.streams[0].say(1)
+    first = opened.take(1)[0]
+    fake.devices = []  # is_active stays True, as with a real card
+    notice = opened.wait_for(NoticeKind.LOST)
+    assert notice.text.startswith("the microphone 'Built-in: ALC (hw:0,0)' has delivered nothing")
+    assert "is it still plugged in" in notice.text
+    wait_until(lambda: fake.started >= 4)  # looks for it, tells no more
+    fake.devices = DEVICES
+    back = fake.wait_for_stream(2)
+    back.say(2)
+    back.say(3)
+    blocks = [first, *opened.take(2)]
+    opened.source.close()
+    assert [block.fresh for block in blocks] == [False, True, False]
+    assert opened.kinds == [NoticeKind.LOST, NoticeKind.BACK]
+    assert fake.started == fake.terminated
+    assert "at 16000 Hz, 2 channels, int32" in opened.told[1].text
+
+
+def test_a_stream_that_ends_is_lost_at_once(fake: FakePyAudio) -> None:
+    opened = Opened(lost_after_s=60.0)
+    fake.streams[0].say(1)
+    opened.take(1)
+    fake.streams[0].active = False
+    opened.wait_for(NoticeKind.LOST)
+    fake.wait_for_stream(2).say(2)
+    assert opened.take(1)[0].fresh
+    opened.source.close()
+
+
+def test_each_loss_is_told_once_however_long_and_often_opening_fails(fake: FakePyAudio) -> None:
+    opened = Opened(lost_after_s=0.2)
+    for n in range(1, 4):
+        stream = fake.wait_for_stream(n)
+        stream.say(n)
+        assert opened.read(1) == [([n], 0)]
+        fake.refuse = lambda *_asked: -9985
+        stream.active = False
+        attempts = len(fake.asked)
+        wait_until(lambda n=attempts: len(fake.asked) >= n + 3)
+        fake.refuse = lambda *_asked: None
+    assert opened.kinds == [NoticeKind.LOST, NoticeKind.BACK] * 2  # not read since the third
+    opened.source.close()
+
+
+def test_a_device_that_opens_but_never_delivers_is_lost_again_silently(fake: FakePyAudio) -> None:
+    opened = Opened(lost_after_s=0.2)
+    fake.streams[0].say(1)
+    opened.take(1)
+    opened.wait_for(NoticeKind.LOST)
+    fake.wait_for_stream(4).say(4)
+    assert opened.take(1)[0].fresh
+    assert opened.kinds == [NoticeKind.LOST, NoticeKind.BACK]
+    opened.source.close()
+
+
+def test_the_reader_goes_on_while_the_device_is_lost(fake: FakePyAudio) -> None:
+    """Empty blocks, so that a loop over them can do other things, such as feed a watchdog."""
+    opened = Opened(lost_after_s=0.2)
+    fake.refuse = lambda *_asked: -9985
+    for _ in range(3):
+        assert not len(next(opened.blocks).samples)
+    opened.wait_for(NoticeKind.LOST)
+    for _ in range(3):
+        assert not len(next(opened.blocks).samples)
+    opened.source.close()
+
+
+def test_late_callbacks_of_a_lost_stream_do_no_harm(fake: FakePyAudio) -> None:
+    opened = Opened(lost_after_s=0.2)
+    fake.streams[0].say(1)
+    opened.take(1)
+    opened.wait_for(NoticeKind.LOST)
+    fake.streams[0].say(99)
+    fake.wait_for_stream(2).say(2)
+    values = [samples for samples, _ in opened.read(2)]
+    assert values == [[99], [2]]
+    opened.source.close()
+
+
+def test_waits_for_a_device_that_is_not_there_yet(fake: FakePyAudio) -> None:
+    fake.devices = []
+    opened = Opened(wait=True)
+    assert opened.source.name == "pulse"
+    assert opened.source.stream is None
+    notice = opened.wait_for(NoticeKind.LOST)
+    assert notice.text.startswith("no microphone was found")
+    fake.devices = DEVICES
+    fake.wait_for_stream(1).say(7)
+    assert opened.read(1) == [([7], 0)]
+    assert opened.kinds == [NoticeKind.LOST, NoticeKind.BACK]
+    assert opened.source.name == SERVER.name
+    opened.source.close()
+
+
+def test_conditions_what_comes_back_in_another_format_anew(fake: FakePyAudio) -> None:
+    opened = Opened("mic:hw:0", rate_hz=0)
+    fake.refuse = lambda rate, *_rest: None if rate == RATE_HZ else -9997
+    fake.streams[0].say(*[100] * 4800)  # at 48 kHz
+    fake.streams[0].active = False
+    fake.wait_for_stream(2).say(7)
+    blocks = opened.take(2)
+    opened.source.close()
+    assert 0 < len(blocks[0].samples) < 1600
+    assert blocks[1].samples.tolist() == [7 / 32768]
+
+
+# Ending
+
+
+def test_close_ends_a_reader_that_waits(fake: FakePyAudio, opened: Opened) -> None:
+    fake.streams[0].say(1)
+    opened.read(1)
+    closing = threading.Timer(0.1, opened.source.close)
     closing.start()
-    assert list(blocks) == []
+    assert all(not len(block.samples) for block in opened.blocks)
     closing.join()
-    source.close()
+    opened.source.close()
     assert fake.terminated == 1
-    assert list(source.blocks()) == []
+    assert list(opened.source.blocks()) == []
 
 
 def test_close_gives_up_on_a_server_that_hangs(
     fake: FakePyAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(microphone, "CLOSE_S", 0.1)
-    source = Microphone("pulse", 16_000)
+    monkeypatch.setattr(capture, "CLOSE_S", 0.1)
+    opened = Opened()
     fake.hang.clear()
-    source.close()
+    opened.source.close()
     assert fake.terminated == 0
     fake.hang.set()  # lets its thread end
 
 
-def test_a_device_that_cannot_be_opened(fake: FakePyAudio) -> None:
-    fake.open_error = OSError(-9985, "Device unavailable")
-    with pytest.raises(MicrophoneError) as caught:
-        Microphone("hw:0", 16_000)
-    assert str(caught.value) == (
-        "the microphone 'Built-in: ALC (hw:0,0)' cannot be opened at 48000 Hz with 2 channels "
-        "([Errno -9985] Device unavailable); is it plugged in, and does no other program use it? "
-        "Name another one with: emopi listen --source mic:NAME"
-    )
-    assert fake.terminated == 1
+def test_a_server_that_hangs_while_the_device_is_lost(
+    fake: FakePyAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "STUCK_S", 0.2)
+    monkeypatch.setattr(capture, "CLOSE_S", 0.1)
+    opened = Opened(lost_after_s=0.2)
+    fake.hang.clear()
+    with pytest.raises(MicrophoneError, match=r"has not answered for 0.2 s about 'pulse'.*restart"):
+        list(opened.blocks)
+    assert opened.kinds == [NoticeKind.LOST]
+    opened.source.close()
+    fake.hang.set()
+
+
+# What cannot be opened at all
 
 
 def test_an_index_out_of_range_is_never_opened(fake: FakePyAudio) -> None:
     with pytest.raises(MicrophoneError, match="no microphone matches '99'"):
-        Microphone("99", 16_000)
-    assert not fake.opened
+        Opened("mic:99")
+    assert not fake.asked
     assert fake.terminated == 1
 
 
-def test_portaudio_that_cannot_start(fake: FakePyAudio) -> None:
-    fake.start_error = OSError(-9999, "Unanticipated host error")
-    with pytest.raises(MicrophoneError, match=r"PortAudio cannot start \(.*\); .* arecord -l"):
-        Microphone(None, 16_000)
+def test_a_device_in_use(fake: FakePyAudio) -> None:
+    fake.refuse = lambda *_asked: -9985
+    with pytest.raises(MicrophoneError, match=f"{BUILT_IN.name[:8]}.*cannot be opened"):
+        Opened("mic:0")
+    assert fake.terminated == 1
 
 
-def test_no_devices(fake: FakePyAudio) -> None:
-    fake.devices = []
-    assert microphone.input_devices() == []
-    with pytest.raises(MicrophoneError, match="no microphone was found"):
-        Microphone(None, 16_000)
+def test_portaudio_that_does_not_answer_at_the_start(
+    fake: FakePyAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "OPEN_S", 0.2)
+    monkeypatch.setattr(capture, "CLOSE_S", 0.1)
+    going = threading.Event()
+    monkeypatch.setattr(fake, "PyAudio", lambda: going.wait() and fake)
+    with pytest.raises(MicrophoneError, match=r"has not answered for 0.2 s"):
+        Opened()
+    going.set()
 
 
 def test_without_pyaudio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyaudio", None)
-    for use in (lambda: Microphone(None, 16_000), microphone.input_devices):
-        with pytest.raises(MissingExtraError) as caught:
-            use()
-        assert str(caught.value).startswith("the microphone needs PyAudio (")
-        assert str(caught.value).endswith("Install it with: pip install 'emopi[mic]'")
+    with pytest.raises(MissingExtraError, match="the microphone needs PyAudio"):
+        Opened()
+
+
+def test_blocks_of_every_format(fake: FakePyAudio) -> None:
+    values = np.array([[-8], [0], [1000]])
+    types = {"int16": np.int16, "int32": np.int32, "float32": np.float32}
+    for n, (sample_format, kind) in enumerate(types.items()):
+        opened = Opened("mic:hw:1", rate_hz=RATE_HZ, sample_format=sample_format)
+        stream: FakeStream = fake.streams[n]
+        scale = {"int16": 1, "int32": 65_536, "float32": 1 / 32_768}[sample_format]
+        stream.deliver((values * scale).astype(kind))
+        assert opened.read(1) == [([-8, 0, 1000], 0)]
+        opened.source.close()
