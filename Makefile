@@ -53,7 +53,7 @@ clean:
 	$(PYTHON) -m venv .venv-tflite
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
 		.venv-tflite/bin/pip install $(PIP_FLAGS) 'numpy<2' tflite-runtime==2.14.0 \
-			click soundfile soxr pytest pytest-timeout hypothesis && \
+			click soundfile soxr pymicro-vad pytest pytest-timeout hypothesis && \
 		.venv-tflite/bin/pip install $(PIP_FLAGS) --no-deps .; \
 	else \
 		echo "tflite-runtime 2.14 has no wheel for this Python: tests run on LiteRT alone"; \

@@ -125,10 +125,11 @@ def _learn(
 ) -> Profile:
     """The profile and what the model says of `source`, which is closed."""
     from emopi.device.decision import NO_SPEECH
+    from emopi.device.gate import WHOLE_CLIP
     from emopi.device.pipeline import classify
 
     with contextlib.closing(source):
-        decision = classify(source, classifier)
+        decision = classify(source, classifier, gate=WHOLE_CLIP)
     if decision.label == NO_SPEECH:
         raise AudioError(f"{source.name} holds no speech to learn from: speak louder, or nearer")
     return profile.with_example(label, decision.probabilities)

@@ -51,6 +51,7 @@ def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_
     """
     from emopi.device.audio import FileSource
     from emopi.device.classifier import Classifier
+    from emopi.device.gate import WHOLE_CLIP
     from emopi.device.pipeline import classify as classify_source
 
     classifier = Classifier(resolve_model(model))
@@ -60,7 +61,7 @@ def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_
     for clip in clips:
         try:
             source = FileSource(clip, classifier.contract.frontend.sample_rate_hz)
-            decision = classify_source(source, classifier, profile)
+            decision = classify_source(source, classifier, profile, gate=WHOLE_CLIP)
         except EmopiError as error:
             click.echo(f"emopi: {error}", err=True)
             failed += 1

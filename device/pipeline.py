@@ -1,13 +1,15 @@
 """The signal path, one page: audio -> features -> model -> decision.
 
     source.blocks() -> FrontendStream -> last window_frames frames -> Classifier -> Smoother
-        -> the wearer's Profile, if there is one
+        |                   -> the wearer's Profile, if there is one -> Announcer
+        +-> Gate: is there speech in the window at all?
 
 `emopi classify`, `emopi listen` and `emopi evaluate` all run this, and nothing beside it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -17,9 +19,19 @@ import numpy as np
 
 from emopi.device.audio import AudioBlock, AudioSource
 from emopi.device.classifier import Classifier
-from emopi.device.decision import NO_SPEECH, Decision, Smoother
+from emopi.device.contract import Contract
+from emopi.device.decision import (
+    NO_SPEECH,
+    UNSURE,
+    WHOLE_RECORDING,
+    Announcer,
+    Decision,
+    DecisionSettings,
+    Smoother,
+)
 from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import Floats, FrontendStream
+from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.normalization import fit_window
 from emopi.device.profile import Profile
 
@@ -40,35 +52,34 @@ class Pipeline:
     def __init__(
         self,
         classifier: Classifier,
+        settings: DecisionSettings | None = None,
         *,
-        hop_s: float = 0.5,
-        memory_s: float = 3.0,
-        gate_dbfs: float = -70.0,
+        gate: GateSettings | None = None,
         profile: Profile | None = None,
         frontend: Frontend | None = None,
     ) -> None:
-        """`hop_s` from one decision to the next, `memory_s` of windows averaged, `gate_dbfs` the
-        level below which there is no speech, `profile` the wearer's, `frontend` one that gives
-        what the model's own would. Raises `SpecError` for a value out of range, `ProfileError`
-        for another model's profile."""
-        if not 0.05 <= hop_s <= 60:
-            raise SpecError(f"hop_s is {hop_s}; expected 0.05 to 60 seconds")
-        if not memory_s > 0:
-            raise SpecError(f"memory_s is {memory_s}; expected a positive number of seconds")
-        if not -200 <= gate_dbfs <= 0:
-            raise SpecError(f"gate_dbfs is {gate_dbfs}; expected -200 to 0")
+        """`profile` is the wearer's, `frontend` one that gives what the model's own would.
+
+        Raises `SpecError` for a window that is longer than the model's, `ProfileError` for another
+        model's profile, and what `Gate` raises.
+        """
+        settings = settings or DecisionSettings()
         contract = classifier.contract
         if profile:
             profile.check_model(contract)
         self._classifier = classifier
         self._profile = profile
         self._spec = contract.frontend
-        self._window_frames = contract.window_frames
-        self._hop_samples = max(1, round(hop_s * self._spec.sample_rate_hz))
-        self._gate_dbfs = gate_dbfs
-        self._forgets = math.isfinite(memory_s)
+        self._window_frames = _window_frames(contract, settings.window_s)
+        self._window_samples = self._spec.samples_in(self._window_frames)
+        self._hop_samples = max(1, round(settings.hop_s * self._spec.sample_rate_hz))
+        self._forgets = math.isfinite(settings.memory_s)
         self._frontend: Frontend = frontend or FrontendStream(self._spec)
-        self._smoother = Smoother(memory_s)
+        self._gate = Gate(
+            gate or GateSettings(), self.sample_rate_hz, self._window_samples / self.sample_rate_hz
+        )
+        self._smoother = Smoother(settings.memory_s)
+        self._announcer = Announcer(settings)
         self.reset()
 
     @property
@@ -76,20 +87,35 @@ class Pipeline:
         """Of the samples that it takes."""
         return self._spec.sample_rate_hz
 
+    @property
+    def most_speech_s(self) -> float:
+        """Most seconds of speech that any window has held; infinite where the gate cannot tell."""
+        return self._gate.most_speech_s
+
     def reset(self) -> None:
         """Start anew, as at the beginning of another source."""
-        self._frontend.reset()
-        self._smoother.reset()
-        self._frames: Floats = np.empty((0, self._spec.n_mfcc), np.float32)
-        self._samples: Floats = np.empty(0, np.float32)
-        self._window_samples = self._spec.samples_in(self._window_frames)
         self._clock = 0
         self._last_decision = 0
-        self._next_decision = self._window_samples
         self._overflows = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Forget all samples; the clock goes on."""
+        self._frontend.reset()
+        self._gate.reset()
+        self._smoother.reset()
+        self._announcer.reset()
+        self._frames: Floats = np.empty((0, self._spec.n_mfcc), np.float32)
+        self._samples: Floats = np.empty(0, np.float32)
+        self._next_decision = self._clock + self._window_samples
 
     def push(self, block: AudioBlock) -> Iterator[Decision]:
-        """Take in a block; yield a decision for each window that it completes."""
+        """Take in a block; yield a decision for each window that it completes.
+
+        After a fresh block (`AudioBlock.fresh`) the window fills anew.
+        """
+        if block.fresh and self._clock:
+            self._begin_anew()
         self._overflows += block.overflows
         rest = block.samples
         while len(rest):
@@ -104,52 +130,69 @@ class Pipeline:
     def finish(self) -> Decision | None:
         """The source has ended: decide on what came after the last decision, None if nothing did.
 
-        A clip shorter than the window stands in its middle, silence around it. Raises `AudioError`
-        if there was not one frame of audio.
+        What is shorter than the window is judged as it is. Raises `AudioError` if there never was
+        one frame of audio.
         """
         if self._last_decision and self._clock == self._last_decision:
             return None
         if not len(self._frames):
+            if self._last_decision:
+                return None
             raise AudioError(
                 f"the audio ended after {self._clock} samples; expected at least "
                 f"{self._spec.frame_samples} at {self._spec.sample_rate_hz} Hz: give a longer one"
             )
-        started_s = time.perf_counter()
-        if len(self._frames) < self._window_frames:
-            self._frames = fit_window(self._frames, self._window_frames, self._spec)
-        return self._decide(started_s)
+        return self._decide(time.perf_counter())
 
     def _take(self, piece: Floats) -> None:
         frames = self._frontend.push(piece)
+        self._gate.push(piece)
         self._frames = np.concatenate([self._frames, frames])[-self._window_frames :]
         self._samples = np.concatenate([self._samples, piece])[-self._window_samples :]
         self._clock += len(piece)
 
     def _decide(self, started_s: float) -> Decision:
         labels = self._classifier.contract.labels
-        time_s = self._clock / self._spec.sample_rate_hz
         self._last_decision = self._clock
         loudest_dbfs, newest_dbfs = self._levels_dbfs()
-        if loudest_dbfs < self._gate_dbfs:
+        label, confidence = NO_SPEECH, 0.0
+        probabilities: Floats = np.zeros(len(labels), np.float32)
+        if self._gate.is_open(loudest_dbfs):
+            probabilities = self._judge()
+            chosen = self._announcer.choose(self._time_s, probabilities)
+            label = UNSURE if chosen is None else labels[chosen]
+            confidence = float(probabilities.max() if chosen is None else probabilities[chosen])
+        else:
+            self._announcer.reset()
             if self._forgets:
                 self._smoother.reset()
-            label, probabilities = NO_SPEECH, np.zeros(len(labels), np.float32)
-        else:
-            window = self._classifier.probabilities(self._frames)
-            probabilities = self._smoother.push(time_s, float(np.var(self._samples)), window)
-            if self._profile:
-                probabilities = self._profile.adjust(probabilities)
-            label = labels[int(np.argmax(probabilities))]
         return Decision(
-            time_s=time_s,
+            time_s=self._time_s,
             label=label,
-            confidence=float(probabilities.max()),
+            confidence=confidence,
             probabilities=dict(zip(labels, probabilities.tolist(), strict=True)),
             level_dbfs=newest_dbfs,
             latency_ms=1000 * (time.perf_counter() - started_s),
             overflows=self._overflows,
             model=self._classifier.contract.model_id,
         )
+
+    @property
+    def _time_s(self) -> float:
+        return self._clock / self._spec.sample_rate_hz
+
+    def _judge(self) -> Floats:
+        """(labels,) probabilities: of the window, averaged, turned towards the wearer.
+
+        A window shorter than the model's stands in the middle of that, silence around it.
+        """
+        whole = self._classifier.contract.window_frames
+        frames = self._frames
+        if len(frames) < whole:
+            frames = fit_window(frames, whole, self._spec)
+        window = self._classifier.probabilities(frames)
+        mean = self._smoother.push(self._time_s, float(np.var(self._samples)), window)
+        return self._profile.adjust(mean) if self._profile else mean
 
     def _levels_dbfs(self) -> tuple[float, float]:
         """Level of the loudest and of the newest hop of the window, without DC."""
@@ -183,14 +226,40 @@ def classify(
     classifier: Classifier,
     profile: Profile | None = None,
     *,
+    gate: GateSettings = LEVEL_ALONE,
     frontend: Frontend | None = None,
 ) -> Decision:
     """One decision for a whole recording: the mean over its windows with speech, by power.
 
-    For a source without long silence, no longer than the window and `memory_s` together, this is
-    the last decision that listening to it gives. `NO_SPEECH` if no window has speech. `frontend`
-    as in `Pipeline`.
+    Never `UNSURE`. `NO_SPEECH` if no window is loud enough, or none holds as much speech as `gate`
+    asks for; one that does opens the gate to all of them. With the level alone this is, for a
+    source without long silence and no longer than the window and `memory_s` together, what
+    listening to it comes to. `frontend` as in `Pipeline`.
     """
-    pipeline = Pipeline(classifier, memory_s=math.inf, profile=profile, frontend=frontend)
+    pipeline = Pipeline(
+        classifier,
+        WHOLE_RECORDING,
+        gate=dataclasses.replace(gate, speech_s=0.0),
+        profile=profile,
+        frontend=frontend,
+    )
     every = list(decisions(source, pipeline))
-    return next((one for one in reversed(every) if one.label != NO_SPEECH), every[-1])
+    found = next((one for one in reversed(every) if one.label != NO_SPEECH), every[-1])
+    if pipeline.most_speech_s >= gate.speech_s:
+        return found
+    nothing = dict.fromkeys(found.probabilities, 0.0)
+    return dataclasses.replace(found, label=NO_SPEECH, confidence=0.0, probabilities=nothing)
+
+
+def _window_frames(contract: Contract, window_s: float) -> int:
+    """Frames of a window of that length; `SpecError` for more than the model's."""
+    spec = contract.frontend
+    if not window_s:
+        return contract.window_frames
+    frames = spec.frames_in(round(window_s * spec.sample_rate_hz))
+    if not 1 <= frames <= contract.window_frames:
+        raise SpecError(
+            f"window_s is {window_s:g}; expected at least a frame and at most the "
+            f"{contract.window_s:g} seconds of {contract.model_id}"
+        )
+    return frames

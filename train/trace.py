@@ -9,7 +9,9 @@ import numpy as np
 
 from emopi.device.audio import ArraySource, read_clip
 from emopi.device.classifier import Classifier
+from emopi.device.decision import DecisionSettings
 from emopi.device.frontend import Floats, extract
+from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, decisions
 
 HOP_S = 0.1
@@ -72,7 +74,8 @@ def _listen(samples: Floats, classifier: Classifier) -> tuple[Floats, Floats]:
     rate_hz = contract.frontend.sample_rate_hz
     before = contract.frontend.samples_in(contract.window_frames)
     source = ArraySource(np.concatenate([np.zeros(before, np.float32), samples]), rate_hz)
-    heard = list(decisions(source, Pipeline(classifier, hop_s=HOP_S)))
+    pipeline = Pipeline(classifier, DecisionSettings(hop_s=HOP_S), gate=LEVEL_ALONE)
+    heard = list(decisions(source, pipeline))
     times_s = np.array([one.time_s for one in heard], np.float32) - np.float32(before / rate_hz)
     rows = np.array([[one.probabilities[label] for label in contract.labels] for one in heard])
     rows[rows.sum(axis=1) == 0] = np.nan

@@ -6,8 +6,10 @@ import json
 import math
 
 import numpy as np
+import pytest
 
-from emopi.device.decision import Decision, Smoother
+from emopi.device.decision import Announcer, Decision, DecisionSettings, Smoother
+from emopi.device.errors import SpecError
 
 HAPPY = np.array([1.0, 0.0], np.float32)
 SAD = np.array([0.0, 1.0], np.float32)
@@ -62,3 +64,63 @@ def test_json_has_what_programs_rely_on() -> None:
         "overflows": 2,
         "model": "cnn-int8-0123abcd",
     }
+
+
+def said(settings: DecisionSettings, *shares: float) -> list[int | None]:
+    """What is said every half second of two emotions, of which the first has these shares."""
+    announcer = Announcer(settings)
+    rows = [np.array([share, 1 - share], np.float32) for share in shares]
+    return [announcer.choose(3 + k / 2, row) for k, row in enumerate(rows)]
+
+
+def test_unsure_below_the_confidence() -> None:
+    settings = DecisionSettings(min_confidence=0.7, hysteresis=0, hold_s=0)
+    assert said(settings, 0.6, 0.75, 0.65, 0.4, 0.2) == [None, 0, None, None, 1]
+
+
+def test_without_thresholds_the_likeliest_is_said() -> None:
+    settings = DecisionSettings(min_confidence=0, hysteresis=0, hold_s=0)
+    assert said(settings, 0.9, 0.4, 0.51, 0.1) == [0, 1, 0, 1]
+
+
+def test_hysteresis_keeps_what_is_hardly_beaten() -> None:
+    settings = DecisionSettings(min_confidence=0.3, hysteresis=0.25, hold_s=0)
+    # 0.6 against 0.4 is 0.2 more, 0.65 against 0.35 is 0.3
+    assert said(settings, 0.9, 0.4, 0.35, 0.45, 0.6, 0.65) == [0, 0, 1, 1, 1, 0]
+
+
+def test_hysteresis_keeps_what_has_hardly_faded() -> None:
+    settings = DecisionSettings(min_confidence=0.8, hysteresis=0.1, hold_s=0)
+    assert said(settings, 0.75, 0.85, 0.75, 0.65, 0.75) == [None, 0, 0, None, None]
+
+
+def test_hold_is_on_the_sample_clock() -> None:
+    settings = DecisionSettings(min_confidence=0.5, hysteresis=0, hold_s=1.0)
+    assert said(settings, 0.9, 0.1, 0.1, 0.1, 0.9) == [0, 0, 1, 1, 0]
+
+
+def test_an_announcer_forgets() -> None:
+    announcer = Announcer(DecisionSettings(min_confidence=0.5, hysteresis=0.5, hold_s=60))
+    assert announcer.choose(3.0, HAPPY) == 0
+    assert announcer.choose(3.5, SAD) == 0
+    announcer.reset()
+    assert announcer.choose(4.0, SAD) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hop_s": 0.01}, "hop_s is 0.01; expected 0.05 to 60 seconds"),
+        ({"window_s": 0.05}, "window_s is 0.05; expected 0.1 to 600 seconds, or 0 for the model"),
+        ({"memory_s": 0.0}, "memory_s is 0.0; expected a positive number of seconds"),
+        ({"memory_s": math.nan}, "memory_s is nan; expected a positive"),
+        ({"min_confidence": 1.5}, "min_confidence is 1.5; expected 0 to 1"),
+        ({"hysteresis": -0.1}, "hysteresis is -0.1; expected 0 to 1"),
+        ({"hold_s": 61}, "hold_s is 61; expected 0 to 60 seconds"),
+        ({"hop_s": "a"}, "hop_s is 'a'; expected"),
+    ],
+)
+def test_refuses_settings(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        DecisionSettings(**settings)
+    assert message in str(error.value)

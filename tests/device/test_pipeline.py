@@ -14,13 +14,15 @@ from support import MODELS, RAVDESS_16K, RAVDESS_48K, SHIPPED, needs_16k, needs_
 
 from emopi.device.audio import ArraySource, AudioBlock, FileSource, read_clip
 from emopi.device.classifier import Classifier
-from emopi.device.decision import NO_SPEECH, Decision
+from emopi.device.decision import NO_SPEECH, Decision, DecisionSettings
 from emopi.device.errors import AudioError, SpecError
-from emopi.device.frontend import extract
+from emopi.device.frontend import FrontendStream, extract
+from emopi.device.gate import LEVEL_ALONE, WHOLE_CLIP, GateSettings
 from emopi.device.normalization import fit_window
 from emopi.device.pipeline import Pipeline, classify, decisions
 
 RATE_HZ = 16_000
+SILERO = GateSettings(detector="silero")
 
 
 @pytest.fixture(scope="module")
@@ -28,39 +30,54 @@ def classifier() -> Classifier:
     return Classifier(MODELS / "cnn-int8.tflite")
 
 
-def hear(classifier: Classifier, samples: np.ndarray, block_samples: int = 1600,
-         **options: float) -> list[Decision]:  # fmt: skip
-    source = ArraySource(samples, RATE_HZ, block_samples=block_samples)
-    return list(decisions(source, Pipeline(classifier, **options)))
+def hear(classifier: Classifier, samples: np.ndarray, *, gate: GateSettings = LEVEL_ALONE,
+         **settings: float) -> list[Decision]:  # fmt: skip
+    pipeline = Pipeline(classifier, DecisionSettings(**settings), gate=gate)
+    return list(decisions(ArraySource(samples, RATE_HZ), pipeline))
+
+
+def example() -> np.ndarray:
+    """7.1 s of a speech synthesizer's voice, with pauses."""
+    return read_clip(MODELS / "example.wav", RATE_HZ)
 
 
 def assert_same(found: list[Decision], expected: list[Decision], tolerance: float) -> None:
     assert [d.time_s for d in found] == [d.time_s for d in expected]
     for one, other in zip(found, expected, strict=True):
         assert one.level_dbfs == pytest.approx(other.level_dbfs, abs=1e-3)
-        np.testing.assert_allclose(
-            list(one.probabilities.values()), list(other.probabilities.values()), atol=tolerance
-        )
+        assert_probabilities(one, other, tolerance)
+
+
+def assert_probabilities(one: Decision, other: Decision, tolerance: float) -> None:
+    np.testing.assert_allclose(
+        list(one.probabilities.values()), list(other.probabilities.values()), atol=tolerance
+    )
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 90_000), max_size=10))
 def test_decisions_do_not_depend_on_the_blocks(classifier: Classifier, cuts: list[int]) -> None:
-    samples = speech(5.6)
-    pipeline = Pipeline(classifier)
+    samples = np.concatenate([example(), np.zeros(4 * RATE_HZ, np.float32)])
+    pipeline = Pipeline(classifier, gate=SILERO)
     pieces = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
     found = [d for piece in pieces for d in pipeline.push(AudioBlock(piece))]
     last = pipeline.finish()
     assert last
     found.append(last)
+    expected = hear(classifier, samples, gate=SILERO)
     # int8 inputs may round the other way where a product of matrices of another size did
-    assert_same(found, hear(classifier, samples), tolerance=0.05)
+    assert_same(found, expected, tolerance=0.05)
+    silent = [d.time_s for d in expected if d.label == NO_SPEECH]
+    assert 0 < len(silent) < len(expected)
+    assert [d.time_s for d in found if d.label == NO_SPEECH] == silent
 
 
 def test_decision_times() -> None:
-    found = hear(Classifier(MODELS / "cnn-int8.tflite"), speech(6.0), hop_s=0.75)
+    classifier = Classifier(MODELS / "cnn-int8.tflite")
+    found = hear(classifier, speech(6.0), hop_s=0.75, min_confidence=0, hysteresis=0, hold_s=0)
     assert [d.time_s for d in found] == pytest.approx([3.015, 3.765, 4.515, 5.265, 6.0])
     assert all(d.confidence == max(d.probabilities.values()) for d in found)
+    assert all(d.confidence == d.probabilities[d.label] for d in found)
     assert all(sum(d.probabilities.values()) == pytest.approx(1, abs=1e-5) for d in found)
     assert all(d.latency_ms > 0 and d.overflows == 0 for d in found)
 
@@ -95,8 +112,7 @@ def test_the_last_samples_count(classifier: Classifier) -> None:
     assert hear(classifier, other)[0].probabilities == first.probabilities
     assert hear(classifier, other)[1].probabilities != last.probabilities
     frames = extract(samples, classifier.contract.frontend)[-300:]
-    pipeline = Pipeline(classifier, memory_s=0.01)
-    *_, alone = decisions(ArraySource(samples, RATE_HZ), pipeline)
+    *_, alone = hear(classifier, samples, memory_s=0.01)
     np.testing.assert_allclose(
         list(alone.probabilities.values()), classifier.probabilities(frames), atol=0.03
     )
@@ -175,7 +191,7 @@ def test_overflows_are_added_up(classifier: Classifier) -> None:
 
 
 def test_reset_is_a_new_beginning(classifier: Classifier) -> None:
-    pipeline = Pipeline(classifier)
+    pipeline = Pipeline(classifier, gate=LEVEL_ALONE)
     samples = speech(4.0)
     first = list(pipeline.push(AudioBlock(samples, 1)))
     pipeline.reset()
@@ -192,18 +208,76 @@ def test_source_is_closed_after_an_error(classifier: Classifier, tmp_path: Path)
     assert source._file.closed
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hop_s": 0.01}, "hop_s is 0.01; expected 0.05 to 60"),
-        ({"memory_s": 0.0}, "memory_s is 0.0; expected a positive"),
-        ({"gate_dbfs": 3.0}, "gate_dbfs is 3.0; expected -200 to 0"),
-    ],
-)
-def test_refuses(classifier: Classifier, options: dict[str, float], message: str) -> None:
-    with pytest.raises(SpecError) as error:
-        Pipeline(classifier, **options)
-    assert message in str(error.value)
+@pytest.mark.parametrize("window_s", [3.03, 100.0])
+def test_refuses_a_window_longer_than_the_models(classifier: Classifier, window_s: float) -> None:
+    with pytest.raises(
+        SpecError, match=r"window_s is .*; expected .* at most the 3\.015 seconds of"
+    ):
+        Pipeline(classifier, DecisionSettings(window_s=window_s))
+
+
+def test_a_shorter_window_is_a_short_clip(classifier: Classifier) -> None:
+    samples = speech(2.5)
+    found = hear(classifier, samples, window_s=1.5, memory_s=0.01)
+    assert [d.time_s for d in found] == pytest.approx([1.495, 1.995, 2.495, 2.5])
+    window = samples[round(0.5 * RATE_HZ) : round(1.995 * RATE_HZ)]
+    alone = classify(ArraySource(window, RATE_HZ), classifier)
+    assert_probabilities(found[1], alone, 0.03)
+
+
+def test_a_fresh_block_begins_anew_on_the_same_clock(classifier: Classifier) -> None:
+    pipeline = Pipeline(classifier, gate=SILERO)
+    samples = example()
+    first = list(pipeline.push(AudioBlock(samples[: 5 * RATE_HZ])))
+    again = list(pipeline.push(AudioBlock(samples, 1, fresh=True)))
+    alone = hear(classifier, samples, gate=SILERO)[: len(again)]
+    assert len(first) == 4
+    assert [d.time_s for d in again] == pytest.approx([5 + d.time_s for d in alone])
+    for one, other in zip(again, alone, strict=True):
+        assert (one.label, one.overflows) == (other.label, 1)
+        assert_probabilities(one, other, 0.05)
+    list(pipeline.push(AudioBlock(samples[:100], fresh=True)))
+    assert pipeline.finish() is None  # less than a frame has come since
+
+
+def test_only_new_frames_are_computed(classifier: Classifier) -> None:
+    class Counting(FrontendStream):
+        taken = given = 0
+
+        def push(self, samples: np.ndarray) -> np.ndarray:
+            frames = super().push(samples)
+            self.taken += len(samples)
+            self.given += len(frames)
+            return frames
+
+    counting = Counting(classifier.contract.frontend)
+    pipeline = Pipeline(classifier, gate=LEVEL_ALONE, frontend=counting)
+    samples = speech(6.0)
+    found = list(decisions(ArraySource(samples, RATE_HZ), pipeline))
+    assert len(found) == 7
+    assert counting.taken == len(samples)
+    assert counting.given == classifier.contract.frontend.frames_in(len(samples))
+
+
+def test_noise_and_silence_get_to_no_model(classifier: Classifier) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(6 * RATE_HZ).astype(np.float32)
+    for gain in (0.0, 1e-3, 0.1):
+        found = hear(classifier, noise * np.float32(gain), gate=SILERO)
+        assert {d.label for d in found} == {NO_SPEECH}
+    assert NO_SPEECH not in {d.label for d in hear(classifier, noise * np.float32(0.1))}
+
+
+def test_a_recording_with_clearly_no_speech(classifier: Classifier) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 4 * RATE_HZ).astype(np.float32)
+    asked = classify(ArraySource(noise, RATE_HZ), classifier, gate=WHOLE_CLIP)
+    assert (asked.label, asked.confidence) == (NO_SPEECH, 0.0)
+    assert set(asked.probabilities.values()) == {0.0}
+    assert classify(ArraySource(noise, RATE_HZ), classifier).label != NO_SPEECH
+    spoken = classify(ArraySource(example(), RATE_HZ), classifier, gate=WHOLE_CLIP)
+    assert (
+        spoken.probabilities == classify(ArraySource(example(), RATE_HZ), classifier).probabilities
+    )
 
 
 @needs_48k

@@ -16,6 +16,7 @@ from support import MODELS, run_emopi, speech
 from emopi.device.audio import ArraySource
 from emopi.device.classifier import Classifier
 from emopi.device.errors import ProfileError
+from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, classify, decisions
 from emopi.device.profile import (
     BIAS_PENALTY,
@@ -177,17 +178,19 @@ def test_refuses_other_files(content: str, tmp_path: Path, classifier: Classifie
 def test_pipeline_uses_it(classifier: Classifier) -> None:
     """Decisions are those of the model alone, adjusted; another model's profile is refused."""
     samples = speech(5.0)
-    alone = list(decisions(ArraySource(samples, 16_000), Pipeline(classifier)))
+    alone = list(decisions(ArraySource(samples, 16_000), Pipeline(classifier, gate=LEVEL_ALONE)))
     profile = Profile.empty(classifier.contract)
     for label in classifier.contract.labels[:4]:
         profile = profile.with_example(label, alone[0].probabilities)
-    heard = list(decisions(ArraySource(samples, 16_000), Pipeline(classifier, profile=profile)))
+    turned = Pipeline(classifier, gate=LEVEL_ALONE, profile=profile)
+    heard = list(decisions(ArraySource(samples, 16_000), turned))
     assert len(heard) == len(alone) > 2
     for before, after in zip(alone, heard, strict=True):
         row = np.float32(list(before.probabilities.values()))
         expected = profile.adjust(row)
         np.testing.assert_allclose(list(after.probabilities.values()), expected, atol=1e-6)
-        assert after.confidence == pytest.approx(expected.max(), abs=1e-6)
+        said = after.probabilities.get(after.label, expected.max())
+        assert after.confidence == pytest.approx(said, abs=1e-6)
     whole = classify(ArraySource(samples, 16_000), classifier, profile)
     assert whole.probabilities != classify(ArraySource(samples, 16_000), classifier).probabilities
     with pytest.raises(ProfileError, match="made with the model other"):

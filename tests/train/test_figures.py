@@ -16,8 +16,10 @@ from support import MODELS, speech
 
 from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier
+from emopi.device.decision import DecisionSettings
 from emopi.device.errors import MissingExtraError
 from emopi.device.frontend import extract
+from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, decisions
 from emopi.train import figures
 from emopi.train.corpora import LABELS
@@ -214,7 +216,8 @@ def test_trace_is_what_the_device_computes(heard: Trace, tmp_path: Path) -> None
     before = np.zeros(spec.samples_in(classifier.contract.window_frames), np.float32)
     path = tmp_path / "with-silence.wav"
     soundfile.write(path, np.concatenate([before, heard.samples]), 16_000, subtype="FLOAT")
-    said = list(decisions(FileSource(path, 16_000), Pipeline(classifier, hop_s=HOP_S)))
+    pipeline = Pipeline(classifier, DecisionSettings(hop_s=HOP_S), gate=LEVEL_ALONE)
+    said = list(decisions(FileSource(path, 16_000), pipeline))
     assert len(said) == len(heard.times_s) == len(heard.probabilities)
     assert heard.times_s[0] == 0
     np.testing.assert_allclose(np.diff(heard.times_s)[:-1], HOP_S, atol=1e-5)
