@@ -128,6 +128,27 @@ def resident_mb(root: Path = ROOT) -> tuple[float, str]:
     return most / (2**20 if sys.platform == "darwin" else 2**10), "maximum of getrusage"
 
 
+def board_name(root: Path = ROOT) -> str | None:
+    """What the machine calls itself, such as "Raspberry Pi 4 Model B Rev 1.2"; else its processor.
+
+    None where it says neither.
+    """
+    if model := (_text(root / "proc/device-tree/model") or "").rstrip("\0"):
+        return model
+    lines = (_text(root / "proc/cpuinfo") or "").splitlines()
+    named = dict(reversed([line.partition(":")[::2] for line in lines if ":" in line]))
+    facts = {key.strip(): value.strip() for key, value in named.items()}
+    return facts.get("Model") or facts.get("model name")
+
+
+def memory_mb(root: Path = ROOT) -> tuple[float, float] | None:
+    """MiB that programs could still have, and that there are; None where the kernel is silent."""
+    lines = (_text(root / "proc/meminfo") or "").splitlines()
+    kib = {line.partition(":")[0]: _number(line.split()[1]) for line in lines if " kB" in line}
+    available, total = kib.get("MemAvailable"), kib.get("MemTotal")
+    return None if available is None or total is None else (available / 1024, total / 1024)
+
+
 def _clock_mhz(cpus: list[Path], ask: Ask) -> int | None:
     found = [_number(_text(cpu / "scaling_cur_freq")) for cpu in cpus]
     if known := [khz for khz in found if khz is not None]:
