@@ -1,6 +1,6 @@
 """The settings of the sensor: one TOML file, a table for each part.
 
-    [model]   [source]   [sinks.NAME]   [service]   ...
+    [model]   [source]   [gate]   [decision]   [sinks.NAME]   [service]
 
 A table's keys are the fields of that part's frozen dataclass, which has the defaults, the ranges
 and, as the text under each field, the comment that `render` writes. So a part that gets a setting
@@ -45,6 +45,8 @@ class ModelSettings:
 PARTS = {
     "model": "emopi.device.config:ModelSettings",
     "source": "emopi.device.source:SourceSettings",
+    "gate": "emopi.device.gate:GateSettings",
+    "decision": "emopi.device.decision:DecisionSettings",
     "service": "emopi.device.service:ServiceSettings",
 }
 """Table to the dataclass of its settings, imported when needed."""

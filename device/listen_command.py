@@ -1,88 +1,178 @@
-"""`emopi listen`: a microphone or a file to decisions, all day."""
+"""`emopi listen`: a microphone or a file to decisions, all day.
+
+An option named TABLE__FIELD sets that field of the settings and wins over the settings file.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from emopi.device.commands import (
-    load_profile,
-    model_option,
-    open_source,
-    profile_option,
-    resolve_model,
-)
+from emopi.device.commands import load_profile, open_source, resolve_model
+from emopi.device.config import Settings, read_settings
 
 if TYPE_CHECKING:
+    from emopi.device.audio import AudioSource
+    from emopi.device.notice import Tell
+    from emopi.device.pipeline import Pipeline
+    from emopi.device.recording import Recording
     from emopi.device.sinks import Sink
 
 
 @click.command()
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings in TOML; emopi config show writes one. Options given here win over it.",
+)
+@click.option(
     "--source",
-    default="mic",
-    show_default=True,
+    "source__name",
+    show_default="mic",
     metavar="mic|mic:NAME|FILE|auto",
     help="The default microphone, one by (part of its) name or index, or an audio file; auto is "
     "the microphone, or a bundled recording where there is none.",
 )
-@model_option
-@profile_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision on stdout.")
-@click.option("--fast", is_flag=True, help="Read a FILE as fast as possible, not in real time.")
 @click.option(
-    "--hop", "hop_s", default=0.5, show_default=True, help="Seconds from one decision to the next."
+    "--model",
+    "model__name",
+    show_default="cnn-int8",
+    metavar="MODEL",
+    help="A .tflite file that emopi convert made, or the name of a shipped one.",
 )
 @click.option(
-    "--memory", "memory_s", default=3.0, show_default=True, help="Seconds of windows averaged."
+    "--profile",
+    "model__profile",
+    metavar="FILE",
+    help="A wearer's profile that emopi calibrate wrote for this model.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a decision on stdout.")
+@click.option("--quiet", is_flag=True, help="No decision on stdout; the other sinks get them.")
+@click.option("--fast", is_flag=True, help="Read a FILE as fast as possible, not in real time.")
+@click.option(
+    "--hop",
+    "decision__hop_s",
+    type=float,
+    show_default="0.5",
+    help="Seconds from one decision to the next.",
+)
+@click.option(
+    "--memory",
+    "decision__memory_s",
+    type=float,
+    show_default="3.0",
+    help="Seconds of windows averaged.",
 )
 @click.option(
     "--gate",
-    "gate_dbfs",
-    default=-70.0,
-    show_default=True,
+    "gate__level_dbfs",
+    type=float,
+    show_default="-70.0",
     help="Level in dBFS below which there is no speech.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="DIR|FILE",
+    help="Write the last seconds that were heard to a WAV file at the end, and on SIGUSR1.",
+)
+@click.option(
+    "--record-seconds",
+    "record_s",
+    default=60.0,
+    show_default=True,
+    help="How many, for --record: 1 to 600.",
+)
 def listen(
-    source: str,
-    model: str,
-    profile_path: Path | None,
+    config: Path | None,
     as_json: bool,
+    quiet: bool,
     fast: bool,
-    hop_s: float,
-    memory_s: float,
-    gate_dbfs: float,
+    record: Path | None,
+    record_s: float,
+    **options: Any,
 ) -> None:
     """Listen to a microphone or a file and say, every half second, what emotion it sounds like.
 
-    Audio stays in memory and is never written anywhere. Ctrl-C ends it.
+    Audio stays in memory and is never written anywhere, unless --record says so. Ctrl-C and
+    SIGTERM end it, SIGHUP reads the settings anew.
     """
-    from emopi.device.classifier import Classifier
-    from emopi.device.pipeline import Pipeline, decisions
+    from emopi.device.sensor import Sensor
+    from emopi.device.signals import Signals, Stopped
+    from emopi.device.watchdog import Watchdog
 
-    classifier = Classifier(resolve_model(model))
-    pipeline = Pipeline(
-        classifier,
-        hop_s=hop_s,
-        memory_s=memory_s,
-        gate_dbfs=gate_dbfs,
-        profile=load_profile(profile_path, classifier),
-    )
-    rate_hz = classifier.contract.frontend.sample_rate_hz
-    opened = open_source(source, rate_hz, realtime=not fast)
-    try:
-        with contextlib.closing(opened), _sink(as_json, opened.name) as sink:
-            for decision in decisions(opened, pipeline):
-                sink.show(decision)
-    except KeyboardInterrupt:
-        pass  # the way to end it
+    parts = _Parts(config, options, as_json, quiet, fast, record, record_s)
+    with contextlib.suppress(Stopped), Signals() as signals:
+        with Sensor(parts, signals, Watchdog.from_environment(), _say) as sensor:
+            sensor.run()
 
 
-def _sink(as_json: bool, source: str) -> Sink:
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """What the settings and the command line ask for: see `emopi.device.sensor.Parts`."""
+
+    config: Path | None
+    options: dict[str, Any]
+    as_json: bool
+    quiet: bool
+    fast: bool
+    record: Path | None
+    record_s: float
+
+    def settings(self) -> Settings:
+        """Those of the file, or the defaults; the command line's win."""
+        found = read_settings(self.config) if self.config else Settings.default()
+        return found.with_options(self.options)
+
+    def pipeline(self, settings: Settings) -> Pipeline:
+        """Model, profile, thresholds."""
+        from emopi.device.classifier import Classifier
+        from emopi.device.pipeline import Pipeline
+
+        classifier = Classifier(resolve_model(settings["model"].name))
+        profile = settings["model"].profile
+        return Pipeline(
+            classifier,
+            settings["decision"],
+            gate=settings["gate"],
+            profile=load_profile(Path(profile) if profile else None, classifier),
+        )
+
+    def source(self, settings: Settings, rate_hz: int, tell: Tell) -> AudioSource:
+        """What is listened to, opened."""
+        return open_source(settings["source"], rate_hz, realtime=not self.fast, tell=tell)
+
+    def sinks(self, settings: Settings, source: str) -> Sink:
+        """The one on stdout, unless it is unwanted, and those of the settings."""
+        from emopi.device.sinks.group import Sinks
+
+        own = [] if self.quiet else [_stdout_sink(self.as_json, source)]
+        return Sinks(own, _say)
+
+    def recording(self, rate_hz: int) -> Recording | None:
+        """What keeps the last seconds, if that is wanted; says so."""
+        from emopi.device.recording import Recording
+
+        if not self.record:
+            return None
+        recording = Recording(self.record, self.record_s, rate_hz)
+        _say(
+            f"RECORDING: the last {self.record_s:g} s that are heard will be written to "
+            f"{self.record} at the end and on SIGUSR1; tell everyone who can be heard"
+        )
+        return recording
+
+
+def _say(text: str) -> None:
+    click.echo(f"emopi: {text}", err=True)
+
+
+def _stdout_sink(as_json: bool, source: str) -> Sink:
     if as_json:
         from emopi.device.sinks.jsonlines import JsonLines
 
