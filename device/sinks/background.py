@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from emopi.device.decision import Decision
-from emopi.device.errors import SinkError
+from emopi.device.errors import EmopiError
 from emopi.device.notice import Notice
 from emopi.device.sinks import Now, Report, Sink, utc_now
 from emopi.device.sinks.record import Record
@@ -40,7 +40,7 @@ class Recorder(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Called first. Raises `SinkError` for what a person must change."""
+        """Called first. Raises an `EmopiError` for what a person must change."""
 
     @abstractmethod
     def write(self, record: Record) -> None:
@@ -81,7 +81,7 @@ class Background(Sink):
         self._lost = 0
         self._stop = threading.Event()
         self._opened = threading.Event()
-        self._refused: SinkError | None = None
+        self._refused: EmopiError | None = None
         self._thread = threading.Thread(target=self._work, name=recorder.name, daemon=True)
 
     def __enter__(self) -> Self:
@@ -131,7 +131,7 @@ class Background(Sink):
         try:
             if self._until_it_works(self._recorder.open):
                 self._write_all()
-        except SinkError as error:  # of the first attempt to open
+        except EmopiError as error:  # of the first attempt to open
             self._refused = error
         finally:
             with contextlib.suppress(Exception):
@@ -153,14 +153,14 @@ class Background(Sink):
     def _until_it_works(self, act: Callable[[], None]) -> bool:
         """Act, again and again while it raises; False if the end comes first.
 
-        The very first attempt may raise `SinkError`: a person is there to read it.
+        The very first attempt may raise an `EmopiError`: a person is there to read it.
         """
         failed = False
         for delay_s in _delays():
             try:
                 act()
             except Exception as error:  # whatever it is, the listening goes on
-                if isinstance(error, SinkError) and not self._opened.is_set():
+                if isinstance(error, EmopiError) and not self._opened.is_set():
                     raise
                 if not failed:
                     self._report(f"{self.name}: {error or type(error).__name__}; trying again")
