@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from emopi.train.corpora import (
     read_corpora,
 )
 from emopi.train.fit import training_side
-from emopi.train.run_record import RECORD, RunRecord, commit
-from emopi.train.training import MODEL
+from emopi.train.run_record import RunRecord, commit
+from emopi.train.training import MODEL, run_hash
 
 
 def bundle(
@@ -100,11 +99,6 @@ def finished(run: Path) -> RunRecord:
     return record
 
 
-def run_hash(run: Path) -> str:
-    """SHA-256 of a run folder's record and model, one after the other."""
-    return hashlib.sha256((run / RECORD).read_bytes() + (run / MODEL).read_bytes()).hexdigest()
-
-
 def _corpora(run: Path, record: RunRecord, corpus: Path | Sequence[Path] | None) -> Corpora:
     """What the run was trained on, read again; `RunError` if it is not that any more."""
     # runs of older versions have one folder
@@ -161,6 +155,7 @@ def _contract(
             "clips": record.corpus["train"],
             "validation_share": record.validation_share,
             "recipe": {k: v for k, v in recipe.items() if k not in ("frontend", "network")},
+            **({"teacher": record.teacher} if record.teacher else {}),
             **tuned,
             "minutes": round(record.seconds / 60, 1),
             "run_sha256": run_sha256,

@@ -223,6 +223,7 @@ def _origin(
         f"--batch {recipe['batch']} --seed {recipe['seed']} "
         + (f"--validation {record.validation_share:g} " if record.validation_share else "")
         + ("--with-validation " if recipe.get("with_validation") else "")
+        + (f"--teacher {record.teacher['network'].upper()}_RUN " if record.teacher else "")
         + "--out RUN"
     )
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -53,11 +52,12 @@ def run_all(
     A job that fails does not keep the others from being done. Ctrl-C (KeyboardInterrupt) ends all
     workers, which keep what they have, and raises `RunError`. A second one kills them.
     """
-    waiting, running, ended = deque(orders), list[_Running](), list[Ended]()
+    waiting, running, ended = list(orders), list[_Running](), list[Ended]()
     try:
         while waiting or running:
-            while waiting and len(running) < n_workers:
-                running.append(_start(waiting.popleft(), command))
+            while len(running) < n_workers and (order := _startable(waiting, running)):
+                waiting.remove(order)
+                running.append(_start(order, command))
             time.sleep(POLL_S)
             over = [one for one in running if one.process.poll() is not None]
             running = [one for one in running if one not in over]
@@ -74,6 +74,12 @@ def run_all(
             one.process.kill()
             _close(one)
     return ended
+
+
+def _startable(waiting: Iterable[Order], running: Sequence[_Running]) -> Order | None:
+    """The first whose teacher is not still being trained."""
+    at_work = {one.order.job for one in running}
+    return next((order for order in waiting if order.job.teacher not in at_work), None)
 
 
 def _start(order: Order, command: Sequence[str]) -> _Running:

@@ -14,6 +14,7 @@ from emopi.train import svm
 from emopi.train.recipe import Recipe, default_recipe
 from emopi.train.splits import load_protocol
 from emopi.train.svm import SvmRecipe
+from emopi.train.teacher import Teaching
 from emopi.train.topology import NETWORKS as TRAINED
 
 PROTOCOLS = ("paper-80-20", "paper-70-30", "random-10fold", "upm-5", "emobox-6")
@@ -23,6 +24,9 @@ SEEDED = ("paper-80-20", "paper-70-30")
 """Protocols whose folds are repetitions: each trains with a seed of its own, the fold's index."""
 
 NETWORKS = (svm.NETWORK, *TRAINED)
+TAUGHT_BY = {"lstm": "cnn"}
+"""Networks that learn from another one of the same fold."""
+
 BATCH = 64
 QUICK_EPOCHS, QUICK_BATCH = 5, 8
 """Of a trial. With larger batches a network has seen too little to be quantized well."""
@@ -56,6 +60,12 @@ class Job:
         )
 
     @property
+    def teacher(self) -> Job | None:
+        """The job of the network that this one learns from, if it does; that must be done first."""
+        network = TAUGHT_BY.get(self.network)
+        return dataclasses.replace(self, network=network) if network else None
+
+    @property
     def epochs(self) -> int:
         """How long the training is; 0 for the svm, which has no epochs."""
         recipe = self.recipe
@@ -63,9 +73,11 @@ class Job:
 
     @property
     def recipe_sha256(self) -> str:
-        """Of `recipe` as JSON: two jobs with the same one train in the same way."""
-        fields = json.dumps(dataclasses.asdict(self.recipe), sort_keys=True)
-        return hashlib.sha256(fields.encode()).hexdigest()
+        """Of `recipe` and the teacher's, as JSON: with the same, two jobs train in the same way."""
+        fields = dataclasses.asdict(self.recipe)
+        if self.teacher:
+            fields |= {"teacher": self.teacher.recipe_sha256} | dataclasses.asdict(Teaching())
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""

@@ -100,7 +100,8 @@ def due_jobs(jobs: Sequence[Job], corpus: Corpus, places: Places, tell: Tell) ->
             tell(f"{path} is {why_not}: moved to {places.aside(path, 'result')}; done again")
         if why_not or not places.result(job).exists():
             due.append(job)
-    for job in due:
+    teachers = [job.teacher for job in due if job.teacher]
+    for job in dict.fromkeys([*due, *teachers]):
         run = places.run(job)
         if run.exists() and (why_not := _why_not_run(run, job, corpus.sha256)):
             tell(f"{run} {why_not}: moved to {places.aside(run, 'run')}; trained anew")

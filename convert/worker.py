@@ -31,6 +31,7 @@ from emopi.train.recipe import Recipe
 from emopi.train.run_record import (
     RECORD,
     History,
+    RunRecord,
     commit,
     hardware,
     versions,
@@ -78,10 +79,7 @@ class Order:
 def perform(order: Order) -> Result:
     """Do the job and write its result, its model and its run folder."""
     recipe = order.job.recipe
-    if isinstance(recipe, SvmRecipe):
-        result = _fit_svm(order, recipe)
-    else:
-        result = _train_network(order, recipe)
+    result = _fit_svm(order, recipe) if isinstance(recipe, SvmRecipe) else _train_network(order)
     write_result(result, order.places.result(order.job))
     return result
 
@@ -112,21 +110,14 @@ def _fit_svm(order: Order, recipe: SvmRecipe) -> Result:
     )
 
 
-def _train_network(order: Order, recipe: Recipe) -> Result:
+def _train_network(order: Order) -> Result:
     from emopi.train.backend import import_tensorflow
 
     import_tensorflow("emopi reproduce", jobs=1)
     from emopi.convert.bundle import bundle
-    from emopi.train.fit import fit
 
     job, run = order.job, order.places.run(order.job)
-    started_before = (run / RECORD).exists()
-    if not started_before:
-        shutil.rmtree(run, ignore_errors=True)  # a process was killed before it wrote anything
-    record = fit(
-        recipe, order.corpus, job.protocol, job.fold, run, resume=started_before,
-        cache=order.places.cache, jobs=1, command="emopi reproduce",
-    )  # fmt: skip
+    record = _trained(order, job)
     models = bundle(run, run / "models", order.corpus)
     by_precision = {str(model.precision): model for model in models}
     destination = order.places.model(job)
@@ -150,6 +141,24 @@ def _train_network(order: Order, recipe: Recipe) -> Result:
         outcomes={name: model.evaluation.outcome for name, model in by_precision.items()},
         conditions=_conditions(order, destination),
     )
+
+
+def _trained(order: Order, job: Job) -> RunRecord:
+    """The job's finished training; its teacher's comes first, unless that is there already."""
+    from emopi.train.fit import fit
+
+    if job.teacher:
+        _trained(order, job.teacher)
+    assert isinstance(job.recipe, Recipe)
+    run = order.places.run(job)
+    started_before = (run / RECORD).exists()
+    if not started_before:
+        shutil.rmtree(run, ignore_errors=True)  # a process was killed before it wrote anything
+    return fit(
+        job.recipe, order.corpus, job.protocol, job.fold, run, resume=started_before,
+        teacher=order.places.run(job.teacher) if job.teacher else None,
+        cache=order.places.cache, jobs=1, command="emopi reproduce",
+    )  # fmt: skip
 
 
 def _conditions(order: Order, model: Path) -> dict[str, Outcome]:

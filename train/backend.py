@@ -38,7 +38,8 @@ def load_model(path: Path) -> Any:
     """A Keras model that a training saved, with its optimizer."""
     import keras
 
-    # registers the cell that an LSTM is saved with
-    import emopi.train.clipped_lstm  # noqa: F401
+    # register the cell and the loss that a model may be saved with
+    import emopi.train.clipped_lstm
+    import emopi.train.taught_loss  # noqa: F401
 
     return keras.models.load_model(path)

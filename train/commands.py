@@ -61,6 +61,13 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
     help="Train on the fold's validation clips too: for the last training, when nothing is left to "
     "choose.",
 )
+@click.option(
+    "--teacher",
+    type=folder_argument,
+    metavar="RUN",
+    help="Learn from this finished training too, of the same clips: it makes a better lstm to "
+    "learn from a cnn.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--jobs", type=click.IntRange(1), help="Cores to use. Default: all.")
 @click.option(
@@ -79,6 +86,7 @@ def train(
     seed: int,
     validation_share: float,
     with_validation: bool,
+    teacher: Path | None,
     resume: bool,
     jobs: int | None,
     cache: Path | None,
@@ -108,6 +116,7 @@ def train(
             fold,
             out,
             validation_share=validation_share,
+            teacher=teacher,
             resume=resume,
             cache=cache or default_cache(),
             jobs=jobs,

@@ -23,6 +23,7 @@ from emopi.train.dataset import FeatureSet, WindowSampler, centred, features, st
 from emopi.train.recipe import Recipe
 from emopi.train.run_record import RunRecord, commit, hardware, own_folder, versions
 from emopi.train.splits import Fold, Split, hold_out, load_protocol, split
+from emopi.train.teacher import Teacher
 from emopi.train.training import Training
 
 
@@ -34,6 +35,7 @@ def fit(
     out: Path,
     *,
     validation_share: float = 0.0,
+    teacher: Path | None = None,
     resume: bool = False,
     cache: Path,
     jobs: int | None = None,
@@ -43,7 +45,8 @@ def fit(
 ) -> RunRecord:
     """Train into the run folder `out` and return its record; `watch` is told of each epoch.
 
-    Each folder of `corpus` holds one corpus; `tell` is told what of it is left out. The model is
+    Each folder of `corpus` holds one corpus; `tell` is told what of it is left out. `teacher` is
+    the run folder of a network to learn from, trained on the very same clips. The model is
     that of the last epoch. Interrupted (Ctrl-C too), the folder keeps a checkpoint from which
     `resume` goes on to the very model that an undisturbed run would have given, as far as
     TensorFlow's own arithmetic repeats. Raises `RunError` where `out` does not fit.
@@ -80,13 +83,17 @@ def fit(
             versions=versions("emopi", "tensorflow", "keras", "numpy", "soundfile", "soxr"),
             hardware=hardware(),
         )
+        teaching = Teacher(teacher) if teacher else None
+        if teaching:
+            teaching.check(record)
+            record = dataclasses.replace(record, teacher=teaching.to_json())
         if resume:
             record = RunRecord.read(out).matching(record)
         if record.finished:
             return record
         record.write(out)
         validation = _validation(recipe, sampler, _indices(utterances, sides.validation))
-        return Training(recipe, record, sampler, validation, out, watch).run()
+        return Training(recipe, record, sampler, validation, out, watch, teaching).run()
 
 
 def _provenance(corpora: Corpora, sha256: str, sides: Split) -> dict[str, Any]:

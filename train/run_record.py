@@ -46,6 +46,8 @@ class RunRecord:
     seconds: float = 0.0
     """Training time up to now, over all resumptions."""
     finished: bool = False
+    teacher: dict[str, Any] | None = None
+    """network, run_sha256, share and temperature of what it learns from, if it does."""
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
@@ -71,11 +73,13 @@ class RunRecord:
 
     def matching(self, other: RunRecord) -> RunRecord:
         """Self; raises `RunError` with the first setting in which `other` trains another model."""
-        for name in ("network", "protocol", "fold", "validation_share", "recipe", "normalization"):
+        for name in (
+            "network", "protocol", "fold", "validation_share", "recipe", "normalization", "teacher"
+        ):  # fmt: skip
             mine, others = (json.loads(json.dumps(getattr(r, name))) for r in (self, other))
             if mine == others:
                 continue
-            if isinstance(mine, dict):
+            if isinstance(mine, dict) and isinstance(others, dict):
                 name = next(k for k in mine | others if mine.get(k) != others.get(k))
                 mine, others = mine.get(name), others.get(name)
             raise RunError(

@@ -53,18 +53,16 @@ def _cnn(layers: Any, x: Any) -> Any:
 
 
 def _lstm(layers: Any, x: Any) -> Any:
-    """Two convolutions that shorten the sequence eightfold, then two LSTMs, averaged over time."""
-    x = _conv(layers, x, 96, 5, strides=2)
+    """Two convolutions that shorten the sequence eightfold, then two LSTMs, pooled over time."""
+    x = _conv(layers, x, 64, 5, strides=2)
     x = layers.MaxPooling1D(2)(x)
-    x = layers.Dropout(0.2)(x)
-    x = _conv(layers, x, 128, 3)
+    x = _conv(layers, x, 96, 3)
     x = layers.MaxPooling1D(2)(x)
-    x = layers.Dropout(0.2)(x)
     x = _lstm_layer(layers, 128)(x)
     x = layers.Dropout(0.3)(x)
     x = _lstm_layer(layers, 128)(x)
     x = layers.GlobalAveragePooling1D()(x)
-    return layers.Dropout(0.4)(x)
+    return layers.Dropout(0.3)(x)
 
 
 def _lstm_layer(layers: Any, units: int) -> Any:

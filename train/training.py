@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,22 @@ from emopi.train.backend import load_model
 from emopi.train.corpora import LABELS
 from emopi.train.dataset import WindowSampler
 from emopi.train.recipe import Recipe
-from emopi.train.run_record import History, RunRecord
+from emopi.train.run_record import RECORD, History, RunRecord
 from emopi.train.topology import build
 
 CHECKPOINT = "checkpoint.keras"
 MODEL = "model.keras"
 SAVE_EVERY_S = 15.0
+
+
+class Answering(Protocol):
+    """What a training needs of a teacher."""
+
+    def to_json(self) -> dict[str, Any]:
+        """At least the `share` and `temperature` of `TaughtLoss`."""
+
+    def logits(self, windows: Floats) -> Floats:
+        """(batch, labels) for (batch, window_frames, n_mfcc)."""
 
 
 class Training:
@@ -39,6 +50,7 @@ class Training:
         validation: tuple[Floats, NDArray[np.int64]] | None,
         out: Path,
         watch: Callable[[dict[str, float]], None],
+        teacher: Answering | None = None,
     ) -> None:
         self.recipe = recipe
         self.record = record
@@ -46,6 +58,7 @@ class Training:
         self.validation = validation
         self.out = out
         self.watch = watch
+        self.teacher = teacher
         self.model = self._resumed_model()
         # the checkpoint and the history are two files: the model's own step count decides
         self.done = int(self.model.optimizer.iterations) // sampler.steps
@@ -83,7 +96,8 @@ class Training:
         self._reseed()
         totals = {"loss": 0.0, "accuracy": 0.0}
         for windows, labels in self.sampler.epoch(self.done):
-            result = self.model.train_on_batch(windows, labels, return_dict=True)
+            targets = self._targets(windows, labels)
+            result = self.model.train_on_batch(windows, targets, return_dict=True)
             for key in totals:  # of this batch alone
                 totals[key] += float(result[key]) * len(windows) / len(self.sampler.indices)
         self.done += 1
@@ -97,6 +111,12 @@ class Training:
         entry["seconds"] = round(time.monotonic() - started, 2)
         self.history.epochs.append(entry)
         self.watch(entry)
+
+    def _targets(self, windows: Floats, labels: Floats) -> Floats:
+        """One-hot labels, beside them the teacher's logits if there is one."""
+        if not self.teacher:
+            return labels
+        return np.concatenate([labels, self.teacher.logits(windows)], axis=1)
 
     def _save(self, seconds: float) -> None:
         self.history.write(self.out)
@@ -129,6 +149,8 @@ class Training:
     def _new_model(self) -> Any:
         import keras
 
+        from emopi.train.taught_loss import accuracy
+
         recipe = self.recipe
         keras.utils.set_random_seed(recipe.seed)
         model = build(
@@ -153,13 +175,27 @@ class Training:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
         model.compile(
             optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=recipe.label_smoothing
-            ),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            loss=self._loss(),
+            metrics=[accuracy],
             jit_compile=False,
         )
         return model
+
+    def _loss(self) -> Any:
+        import keras
+
+        from emopi.train.taught_loss import TaughtLoss
+
+        smoothing = self.recipe.label_smoothing
+        if not self.teacher:
+            return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+        teaching = self.teacher.to_json()
+        return TaughtLoss(teaching["share"], teaching["temperature"], smoothing)
+
+
+def run_hash(run: Path) -> str:
+    """SHA-256 of a run folder's record and model, one after the other."""
+    return hashlib.sha256((run / RECORD).read_bytes() + (run / MODEL).read_bytes()).hexdigest()
 
 
 def save_model(model: Any, path: Path) -> None:

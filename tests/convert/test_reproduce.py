@@ -37,9 +37,9 @@ from emopi.convert.worker import Order
 from emopi.device.contract import read
 from emopi.device.errors import CorpusError, RunError, SpecError
 from emopi.train.corpora import LABELS
-from emopi.train.run_record import History
+from emopi.train.run_record import History, RunRecord
 from emopi.train.splits import load_protocol
-from emopi.train.training import CHECKPOINT
+from emopi.train.training import CHECKPOINT, run_hash
 
 SVM = plan(["upm-5"], ["svm"])
 
@@ -98,6 +98,10 @@ def test_plan() -> None:
     assert jobs[0].name == "paper-80-20/svm-seed0"
     assert len({job.recipe_sha256 for job in jobs if job.network == "cnn"}) == 5
     assert plan(["upm-5", "upm-5"], ["lstm"])[1] == Job("lstm", "upm-5", "fold2", 0)
+    lstm = Job("lstm", "upm-5", "fold2", 0)
+    assert lstm.teacher == Job("cnn", "upm-5", "fold2", 0)
+    assert lstm.teacher.teacher is None
+    assert Job("svm", "upm-5", "fold2", 0).teacher is None
     quick = plan(quick=True)
     assert len(quick) == 15
     assert {job.fold for job in quick} == {"seed0", "fold1"}
@@ -134,6 +138,27 @@ write_result(result(job, corpus_sha256={sha!r}), order.places.result(job))
     assert do(SVM, corpus, places, "raise SystemExit('not again')", tell=told.append) == []
     assert told == ["5 of 5 jobs are done already"]
     assert len(valid_results(SVM, corpus.sha256, places, told.append)) == 5
+
+
+@pytest.mark.usefixtures("no_features")
+def test_a_student_waits_for_its_teacher_and_no_one_else(corpus: Corpus, places: Places) -> None:
+    code = (
+        PREPARE
+        + """
+begun = Path(order.places.work, "begun"); begun.mkdir(exist_ok=True)
+(begun / f"{job.network}-{job.fold}").touch()
+if job.teacher and not order.places.result(job.teacher).exists():
+    sys.exit("before its teacher")
+deadline = time.monotonic() + 120
+while job.name == "upm-5/cnn-fold1" and not (begun / "lstm-fold2").exists():
+    if time.monotonic() > deadline:
+        sys.exit("nothing was done meanwhile")
+    time.sleep(0.05)
+write_result(result(job, corpus_sha256={sha!r}), order.places.result(job))
+"""
+    )
+    jobs = [job for job in plan(["upm-5"], ["cnn", "lstm"]) if job.fold in ("fold1", "fold2")]
+    assert [one.error for one in do(jobs, corpus, places, code)] == [""] * 4
 
 
 @pytest.mark.usefixtures("no_features")
@@ -487,3 +512,31 @@ sys.exit(worker.main())
         assert f"RAVDESS clip {trace.clip_id}, CC BY-NC-SA 4.0" in text
     assert {trace.label for trace in traced} == set(LABELS)
     assert {trace.model for trace in traced} == {contract.model_id}
+
+
+def test_a_student_whose_teacher_is_gone_trains_it_anew(
+    corpus: Corpus, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher's result is there, as it is in the repository, but not its run folder."""
+    pytest.importorskip("keras", reason="training needs TensorFlow")
+    code = (
+        PREPARE
+        + """
+import emopi.convert.plan
+from emopi.convert import worker
+emopi.convert.plan.default_recipe = small_recipe
+sys.exit(worker.main())
+"""
+    )
+    monkeypatch.setattr("emopi.convert.plan.default_recipe", small_recipe)
+    (job,) = plan(["paper-80-20"], ["lstm"])[:1]
+    assert job.teacher
+    (ended,) = do([job], corpus, places, code)
+    assert ended.error == ""
+    assert RunRecord.read(places.run(job.teacher)).finished
+    record = RunRecord.read(places.run(job))
+    assert record.teacher
+    assert record.teacher["run_sha256"] == run_hash(places.run(job.teacher))
+    contract = read(places.model(job))[1]
+    assert contract.training["teacher"] == record.teacher
+    assert not places.result(job.teacher).exists()
