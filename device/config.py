@@ -51,7 +51,10 @@ PARTS = {
 }
 """Table to the dataclass of its settings, imported when needed."""
 
-SINKS: dict[str, str] = {}
+SINKS = {
+    "log": "emopi.device.sinks.log:LogSettings",
+    "history": "emopi.device.sinks.history:HistorySettings",
+}
 """The same for [sinks.NAME]: a sink has a table or is not there."""
 
 

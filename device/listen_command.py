@@ -15,6 +15,7 @@ import click
 
 from emopi.device.commands import load_profile, open_source, resolve_model
 from emopi.device.config import Settings, read_settings
+from emopi.device.source_options import source_options
 
 if TYPE_CHECKING:
     from emopi.device.audio import AudioSource
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from emopi.device.recording import Recording
     from emopi.device.sinks import Sink
 
+FILE_PATIENCE_S = 60.0
+"""How long a file that is read as fast as possible waits for a sink; a microphone cannot."""
+
 
 @click.command()
 @click.option(
@@ -30,14 +34,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Settings in TOML; emopi config show writes one. Options given here win over it.",
 )
-@click.option(
-    "--source",
-    "source__name",
-    show_default="mic",
-    metavar="mic|mic:NAME|FILE|auto",
-    help="The default microphone, one by (part of its) name or index, or an audio file; auto is "
-    "the microphone, or a bundled recording where there is none.",
-)
+@source_options
 @click.option(
     "--model",
     "model__name",
@@ -107,9 +104,13 @@ def listen(
     from emopi.device.watchdog import Watchdog
 
     parts = _Parts(config, options, as_json, quiet, fast, record, record_s)
-    with contextlib.suppress(Stopped), Signals() as signals:
-        with Sensor(parts, signals, Watchdog.from_environment(), _say) as sensor:
-            sensor.run()
+    watchdog = Watchdog.from_environment()
+    with (
+        contextlib.suppress(Stopped),
+        Signals() as signals,
+        Sensor(parts, signals, watchdog, _say) as sensor,
+    ):
+        sensor.run()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +152,12 @@ class _Parts:
         """The one on stdout, unless it is unwanted, and those of the settings."""
         from emopi.device.sinks.group import Sinks
 
-        own = [] if self.quiet else [_stdout_sink(self.as_json, source)]
-        return Sinks(own, _say)
+        sinks = [] if self.quiet else [_stdout_sink(self.as_json, source)]
+        patience_s = FILE_PATIENCE_S if self.fast else 0.0
+        sinks += [make_sink(name, its, patience_s) for name, its in settings.sinks.items()]
+        if not sinks:
+            _say("nobody gets the decisions: give the settings a [sinks.NAME]")
+        return Sinks(sinks, _say)
 
     def recording(self, rate_hz: int) -> Recording | None:
         """What keeps the last seconds, if that is wanted; says so."""
@@ -166,6 +171,22 @@ class _Parts:
             f"{self.record} at the end and on SIGUSR1; tell everyone who can be heard"
         )
         return recording
+
+
+def make_sink(name: str, settings: Any, patience_s: float) -> Sink:
+    """The sink of a table [sinks.NAME], which waits so long where its queue is full."""
+    from emopi.device.sinks.background import Background, Recorder
+
+    recorder: Recorder
+    if name == "log":
+        from emopi.device.sinks.log import Log
+
+        recorder = Log(settings, _say)
+    else:
+        from emopi.device.sinks.history import History
+
+        recorder = History(settings)
+    return Background(recorder, _say, patience_s=patience_s)
 
 
 def _say(text: str) -> None:
