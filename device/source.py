@@ -17,10 +17,9 @@ MAX_CHANNELS = 8
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What is listened to, and how. Immutable.
+    """What is listened to, and how; all but the name concern a microphone.
 
-    Raises `SpecError` for a value out of range, with the value and the bound. All but `name` are
-    a microphone's; a file is taken as it is.
+    Immutable; raises `SpecError` for a value out of range, with the value and the bound.
     """
 
     name: str = "mic"

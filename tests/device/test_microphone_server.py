@@ -309,22 +309,35 @@ def test_no_server_is_no_devices_and_no_chatter() -> None:
 
 
 @needs_server
-def test_listen_to_the_microphone(server: PulseServer) -> None:
+def test_listen_to_a_microphone_that_goes_and_comes_back() -> None:
+    voice = (speech(4.0) * 32767).astype(np.int16)
     command = [sys.executable, "-m", "emopi.device.cli", "listen", "--source", "mic", "--json"]
-    out = server.folder / "decisions"
-    with out.open("w") as stdout:
-        process = subprocess.Popen(
-            command, env=server.env, stdout=stdout, stderr=subprocess.PIPE, text=True
-        )
-    try:
-        while process.poll() is None and out.read_text().count("\n") < 4:
-            server.play((speech(4.0) * 32767).astype(np.int16), 16_000)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=HANG_S)
-    finally:
-        process.kill()
-    decisions = [json.loads(line) for line in out.read_text().splitlines()]
-    assert process.returncode == 0, stderr
+    with pulse_server() as server:
+        out, talk = server.folder / "decisions", server.folder / "talk"
+        with out.open("w") as stdout, talk.open("w") as stderr:
+            process = subprocess.Popen(command, env=server.env, stdout=stdout, stderr=stderr)
+
+        def hear(n: int) -> None:
+            """Speak until there are n more decisions."""
+            n += out.read_text().count("\n")
+            while process.poll() is None and out.read_text().count("\n") < n:
+                server.play(voice, 16_000)
+
+        try:
+            hear(2)
+            server.kill()
+            while process.poll() is None and "has delivered nothing" not in talk.read_text():
+                time.sleep(0.1)
+            server.start()
+            hear(2)
+            process.send_signal(signal.SIGINT)
+            process.wait(HANG_S)
+        finally:
+            process.kill()
+            process.wait()
+        decisions = [json.loads(line) for line in out.read_text().splitlines()]
+        assert process.returncode == 0, talk.read_text()
+        assert talk.read_text().count("delivers again") == 1
     times_s = [decision["time_s"] for decision in decisions]
     assert len(times_s) >= 4
     assert times_s == sorted(set(times_s))
