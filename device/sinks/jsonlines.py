@@ -10,7 +10,9 @@ from emopi.device.sinks import Sink
 
 
 class JsonLines(Sink):
-    """Writes to a text stream, such as stdout."""
+    """Writes to a text stream, such as stdout. Notices are for people: they are not here."""
+
+    name = "stdout"
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

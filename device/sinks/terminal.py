@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from emopi.device.decision import NO_SPEECH, Decision
+from emopi.device.decision import NO_SPEECH, UNSURE, Decision
+from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import Sink
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ QUIETEST_DBFS = -80.0
 class Lines(Sink):
     """One line of text a decision, for pipes, logs and where rich is not installed."""
 
+    name = "stdout"
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
@@ -44,12 +47,19 @@ class Lines(Sink):
 
 
 class LiveView(Sink):
-    """Label, a bar an emotion, level and latency, redrawn in place."""
+    """Label, a bar an emotion, level and latency, redrawn in place.
+
+    Under them stands what is wrong with the source, until that is over.
+    """
+
+    name = "stdout"
 
     def __init__(self, console: Console, source: str) -> None:
         from rich.live import Live
 
         self._source = source
+        self._trouble = ""
+        self._decision: Decision | None = None
         self._live = Live(console=console, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -69,18 +79,36 @@ class LiveView(Sink):
 
     def show(self, decision: Decision) -> None:
         """Redraw."""
-        self._live.update(view(decision, self._source), refresh=True)
+        self._decision = decision
+        self._redraw()
+
+    def notice(self, notice: Notice) -> None:
+        """Redraw with it, or without what it ends; a first overflow is counted anyway."""
+        if notice.kind is not NoticeKind.OVERFLOW:
+            over = notice.kind in (NoticeKind.BACK, NoticeKind.SOUND_AGAIN)
+            self._trouble = "" if over else notice.text
+            self._redraw()
+
+    def _redraw(self) -> None:
+        from rich.text import Text
+
+        shown = (
+            view(self._decision, self._source, self._trouble)
+            if self._decision
+            else Text(self._trouble or f"listening to {self._source} ...")
+        )
+        self._live.update(shown, refresh=True)
 
 
-def view(decision: Decision, source: str) -> Group:
-    """The live view of one decision, as rich draws it."""
+def view(decision: Decision, source: str, trouble: str = "") -> Group:
+    """The live view of one decision, as rich draws it; `trouble` is the source's."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     title = Text.assemble(
         (f" {decision.label} ", f"bold reverse {COLOURS.get(decision.label, 'white')}"),
-        "" if decision.label == NO_SPEECH else f"  {decision.confidence:.0%}",
+        _beside_the_label(decision),
     )
     bars = Table.grid(padding=(0, 1))
     for label, probability in decision.probabilities.items():
@@ -91,7 +119,18 @@ def view(decision: Decision, source: str) -> Group:
     foot = f"{decision.time_s:.1f} s of {source} · {decision.latency_ms:.1f} ms · {decision.model}"
     if decision.overflows:
         foot += f" · {decision.overflows} overflows"
-    return Group(title, bars, Text(f"{foot}\n{CAVEAT}", "dim"))
+    below = [Text(trouble, "bold red")] if trouble else []
+    return Group(title, bars, *below, Text(f"{foot}\n{CAVEAT}", "dim"))
+
+
+def _beside_the_label(decision: Decision) -> str:
+    """How likely it is, or what would be likeliest where the sensor is unsure."""
+    if decision.label == NO_SPEECH:
+        return ""
+    if decision.label == UNSURE:
+        likeliest = max(decision.probabilities, key=lambda one: decision.probabilities[one])
+        return f"  {likeliest}? {decision.confidence:.0%}"
+    return f"  {decision.confidence:.0%}"
 
 
 def _bar(share: float) -> str:
