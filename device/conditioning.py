@@ -39,14 +39,22 @@ def decode(raw: bytes, sample_format: str, channels: int, *, low_bits: bool = Fa
     `low_bits` for 24-bit samples in the low bits of int32 words, whatever stands in the high byte.
     What is not finite in float32 becomes 0, what is beyond ±1 is cut there.
     """
+    samples: Floats
     if sample_format == "int16":
-        samples = np.frombuffer(raw, np.int16) / np.float32(INT16_SCALE)
+        samples = np.frombuffer(raw, np.int16).astype(np.float32) / np.float32(INT16_SCALE)
     elif sample_format == "float32":
-        samples = np.clip(np.nan_to_num(np.frombuffer(raw, np.float32), posinf=0, neginf=0), -1, 1)
+        samples = _repaired(np.frombuffer(raw, np.float32))
     else:
         words = _words24(raw) if sample_format == "int24" else np.frombuffer(raw, np.int32)
-        samples = (words << 8 if low_bits else words) / np.float32(2**31)
-    return samples.reshape(-1, channels).astype(np.float32, copy=False)
+        words = words << 8 if low_bits else words
+        samples = np.multiply(words, np.float32(2**-31), dtype=np.float32, casting="unsafe")
+    return samples.reshape(-1, channels)
+
+
+def _repaired(samples: Floats) -> Floats:
+    """Within ±1, and 0 where a sample is not finite."""
+    repaired: Floats = np.clip(np.nan_to_num(samples, posinf=0, neginf=0), -1, 1)
+    return repaired
 
 
 def _words24(raw: bytes) -> NDArray[np.int32]:
@@ -72,7 +80,7 @@ class ChannelPicker:
         self._rate_hz = rate_hz
         self._heard = 0
         self._louder_for = 0
-        self._power: NDArray[np.float64] | None = None
+        self._power: Floats | None = None
 
     def push(self, samples: Floats) -> Floats:
         """(n,) of (n, channels)."""
@@ -86,7 +94,9 @@ class ChannelPicker:
         return samples[:, self.current]
 
     def _choose(self, samples: Floats) -> None:
-        power = samples.var(axis=0, dtype=np.float64)
+        moved = samples - samples[0]  # exactly 0 in a channel that is constant
+        mean = np.einsum("ij->j", moved) / len(moved)
+        power = np.maximum(np.einsum("ij,ij->j", moved, moved) / len(moved) - mean * mean, 0)
         share = 1 - math.exp(-len(samples) / (MEMORY_S * self._rate_hz))
         before = self._power
         self._power = power if before is None else before + share * (power - before)
