@@ -1,13 +1,14 @@
 # make run   a live run of the shipped int8 model (a bundled recording where there is no microphone)
 # make test  all tests
 # make lint  ruff and mypy
+# make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
 
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -24,6 +25,9 @@ lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench-instructions: .venv/ready
+	.venv/bin/python -m benchmarks.instructions
 
 clean:
 	rm -rf .venv .venv-run .venv-tflite build *.egg-info

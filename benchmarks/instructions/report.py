@@ -1,0 +1,91 @@
+"""The counts as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.instructions.cores import CORES, Board, Core
+from benchmarks.instructions.tally import AIMS, GROWTH, Change, Counts
+
+CORE_NAMES = tuple(core.name for core in CORES)
+EXPECTED = "hop_detector"
+"""The stage that a person waits for."""
+
+EXPECTATION = """What to expect of a hop with the speech detector, half a second of sound to a
+decision, **if** a core completes as many instructions a cycle as is assumed: no measurement, no
+promise."""
+
+
+def page(found: dict[str, Any], beside: Sequence[Change] | None = None) -> str:
+    """Everything that a person is told of `found`, with the changes from the committed counts
+    unless these are to be committed."""
+    counts: Counts = found["counts"]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    committed = () if beside is None else (f"Against the committed counts:\n\n{_changed(beside)}",)
+    return "\n\n".join(
+        [
+            f"{', '.join(found['models'].values())}; {versions}",
+            f"Million instructions, one thread:\n\n{_counted(counts)}",
+            *committed,
+            f"Against the aims:\n\n{_aims(counts)}",
+            f"{EXPECTATION}\n\n{_expected(counts)}",
+        ]
+    )
+
+
+def _counted(counts: Counts) -> str:
+    rows = []
+    for model, by_core in counts.items():
+        for stage in dict.fromkeys(stage for stages in by_core.values() for stage in stages):
+            figures = [f"{by_core[core][stage] / 1e6:.2f}" for core in CORE_NAMES]
+            rows.append([model, stage, *figures])
+    return _table(["model", "stage", *CORE_NAMES], rows)
+
+
+def _changed(beside: Sequence[Change]) -> str:
+    if not beside:
+        return "There are none of these models."
+    told = [change for change in beside if abs(change.growth) > GROWTH]
+    if not told:
+        return f"None of {len(beside)} differs by more than {GROWTH:.0%}."
+    rows = [
+        [
+            change.model, change.stage, change.core, f"{change.before / 1e6:.2f}",
+            f"{change.now / 1e6:.2f}", f"{change.growth:+.1%}",
+        ]
+        for change in told
+    ]  # fmt: skip
+    return _table(["model", "stage", "core", "committed", "now", "change"], rows)
+
+
+def _aims(counts: Counts) -> str:
+    rows = []
+    for aim in AIMS:
+        if (value := aim.found(counts)) is not None:
+            says = "met" if value <= aim.most else "**missed**"
+            shown = [f"{v:.2f}" if aim.reference else f"{v / 1e6:.1f} M" for v in (value, aim.most)]
+            rows.append([aim.about, aim.core, *shown, says])
+    return _table(["what", "core", "found", "at most", ""], rows) if rows else "None applies."
+
+
+def _expected(counts: Counts) -> str:
+    rows = [
+        [
+            f"Raspberry Pi {board.name}", f"{core.name}, {board.clock_ghz} GHz",
+            f"{core.per_cycle[0]} to {core.per_cycle[1]}",
+            *(_span(core, board, counts[model][core.name][EXPECTED]) for model in counts),
+        ]
+        for core in CORES
+        for board in core.boards
+    ]  # fmt: skip
+    return _table(["board", "core", "assumed a cycle", *(f"{m}, ms" for m in counts)], rows)
+
+
+def _span(core: Core, board: Board, instructions: int) -> str:
+    least, most = core.milliseconds(instructions, board)
+    return f"{least:.1f} to {most:.1f}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
