@@ -96,8 +96,10 @@ def _count(emulation: Emulation, named: dict[str, Path], jobs: int) -> dict[str,
 
     def work(task: tuple[str, Path, Any]) -> Counted:
         name, path, core = task
-        print(f"{name} on {core.name}", file=sys.stderr)
-        return emulation.count(core, path, name)
+        done = emulation.count(core, path, name)
+        network = done.instructions["network"] / 1e6
+        print(f"{name} on {core.name}: network {network:.2f} M", file=sys.stderr)
+        return done
 
     with ThreadPoolExecutor(jobs) as pool:
         tasks = [(name, path, core) for name, path in named.items() for core in CORES]

@@ -7,13 +7,13 @@ sees. Prints one JSON object: the stages in their order, and the versions that r
 
 frontend_window    MFCCs of the 3 s that the model sees, at once
 frontend_hop       MFCCs of 0.5 s, in the blocks that a microphone gives
-resampling         0.5 s of 48 kHz stereo to the model's rate; no part of the hops
+resampling         0.5 s of 48 kHz stereo to the model's rate; no part of the hop
 detector           0.5 s through the speech detector that `emopi listen` has by default
 network            one window in the interpreter
 classifier         one window of MFCCs to logits: normalized, quantized, the network
 hop                0.5 s of blocks to a decision and its JSON line: front end, levels, classifier,
-                   smoothing, Python and all; not the capture, which PortAudio does
-hop_detector       the same with the speech detector, so what `emopi listen` does by default
+                   smoothing, Python and all; not the capture, which PortAudio does, and not the
+                   detector
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ HOP_S = 0.5
 BLOCK_S = 0.05
 """As the microphone delivers them."""
 
+FILLED_S = 6.5
+"""Heard before: the first window, and those of the 3 s that are averaged."""
+
 CARD_HZ = 48_000
 """What most USB microphones have."""
 
@@ -75,7 +78,6 @@ def stages(path: str, lines: TextIO) -> dict[str, Callable[[], object]]:
         "network": classifier._interpreter.invoke,
         "classifier": lambda: classifier.logits(frames),
         "hop": listener(Pipeline(classifier, gate=LEVEL_ALONE), blocks, n_blocks, lines),
-        "hop_detector": listener(Pipeline(classifier), blocks, n_blocks, lines),
     }
 
 
@@ -90,7 +92,7 @@ def recording(rate_hz: int) -> Floats:
 def listener(
     pipeline: Pipeline, blocks: list[Floats], n_blocks: int, lines: TextIO
 ) -> Callable[[], None]:
-    """A call that hears the next `n_blocks` of the blocks over and over, after all of them once."""
+    """A call that hears the next `n_blocks` of the endless blocks, after `FILLED_S` of them."""
 
     def hear(n: int) -> None:
         for block in itertools.islice(endless, n):
@@ -98,7 +100,7 @@ def listener(
                 lines.write(json.dumps(decision.to_json(), allow_nan=False) + "\n")
 
     endless = itertools.cycle(blocks)
-    hear(len(blocks))  # until every window that is averaged is there
+    hear(round(FILLED_S / BLOCK_S))
     return lambda: hear(n_blocks)
 
 

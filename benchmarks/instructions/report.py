@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.instructions.cores import CORES, Board, Core
 from benchmarks.instructions.tally import AIMS, GROWTH, Change, Counts
 
 CORE_NAMES = tuple(core.name for core in CORES)
-EXPECTED = "hop_detector"
-"""The stage that a person waits for."""
+EXPECTED = ("hop", "detector")
+"""The stages that a person waits for."""
 
 EXPECTATION = """What to expect of a hop with the speech detector, half a second of sound to a
 decision, **if** a core completes as many instructions a cycle as is assumed: no measurement, no
@@ -74,7 +74,7 @@ def _expected(counts: Counts) -> str:
         [
             f"Raspberry Pi {board.name}", f"{core.name}, {board.clock_ghz} GHz",
             f"{core.per_cycle[0]} to {core.per_cycle[1]}",
-            *(_span(core, board, counts[model][core.name][EXPECTED]) for model in counts),
+            *(_span(core, board, by_core[core.name]) for by_core in counts.values()),
         ]
         for core in CORES
         for board in core.boards
@@ -82,8 +82,8 @@ def _expected(counts: Counts) -> str:
     return _table(["board", "core", "assumed a cycle", *(f"{m}, ms" for m in counts)], rows)
 
 
-def _span(core: Core, board: Board, instructions: int) -> str:
-    least, most = core.milliseconds(instructions, board)
+def _span(core: Core, board: Board, stages: Mapping[str, int]) -> str:
+    least, most = core.milliseconds(sum(stages[stage] for stage in EXPECTED), board)
     return f"{least:.1f} to {most:.1f}"
 
 
