@@ -54,6 +54,9 @@ PARTS = {
 SINKS = {
     "log": "emopi.device.sinks.log:LogSettings",
     "history": "emopi.device.sinks.history:HistorySettings",
+    "mqtt": "emopi.device.sinks.mqtt_settings:MqttSettings",
+    "led": "emopi.device.sinks.led:LedSettings",
+    "web": "emopi.device.sinks.web:WebSettings",
 }
 """The same for [sinks.NAME]: a sink has a table or is not there."""
 

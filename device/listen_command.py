@@ -15,6 +15,7 @@ import click
 
 from emopi.device.commands import load_profile, open_source, resolve_model
 from emopi.device.config import Settings, read_settings
+from emopi.device.sink_options import sink_options
 from emopi.device.source_options import source_options
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FILE_PATIENCE_S = 60.0
     help="Settings in TOML; emopi config show writes one. Options given here win over it.",
 )
 @source_options
+@sink_options
 @click.option(
     "--model",
     "model__name",
@@ -92,6 +94,7 @@ def listen(
     fast: bool,
     record: Path | None,
     record_s: float,
+    sinks: dict[str, Any],
     **options: Any,
 ) -> None:
     """Listen to a microphone or a file and say, every half second, what emotion it sounds like.
@@ -103,7 +106,7 @@ def listen(
     from emopi.device.signals import Signals, Stopped
     from emopi.device.watchdog import Watchdog
 
-    parts = _Parts(config, options, as_json, quiet, fast, record, record_s)
+    parts = _Parts(config, options, sinks, as_json, quiet, fast, record, record_s)
     watchdog = Watchdog.from_environment()
     with (
         contextlib.suppress(Stopped),
@@ -119,6 +122,7 @@ class _Parts:
 
     config: Path | None
     options: dict[str, Any]
+    named_sinks: dict[str, Any]
     as_json: bool
     quiet: bool
     fast: bool
@@ -128,7 +132,8 @@ class _Parts:
     def settings(self) -> Settings:
         """Those of the file, or the defaults; the command line's win."""
         found = read_settings(self.config) if self.config else Settings.default()
-        return found.with_options(self.options)
+        wanted = found.with_options(self.options)
+        return dataclasses.replace(wanted, sinks={**wanted.sinks, **self.named_sinks})
 
     def pipeline(self, settings: Settings) -> Pipeline:
         """Model, profile, thresholds."""
@@ -153,8 +158,11 @@ class _Parts:
         from emopi.device.sinks.group import Sinks
 
         sinks = [] if self.quiet else [_stdout_sink(self.as_json, source)]
-        patience_s = FILE_PATIENCE_S if self.fast else 0.0
-        sinks += [make_sink(name, its, patience_s) for name, its in settings.sinks.items()]
+        if settings.sinks:
+            from emopi.device.sinks.registry import make_sinks
+
+            patience_s = FILE_PATIENCE_S if self.fast else 0.0
+            sinks += make_sinks(settings.sinks, _say, patience_s=patience_s)
         if not sinks:
             _say("nobody gets the decisions: give the settings a [sinks.NAME]")
         return Sinks(sinks, _say)
@@ -171,22 +179,6 @@ class _Parts:
             f"{self.record} at the end and on SIGUSR1; tell everyone who can be heard"
         )
         return recording
-
-
-def make_sink(name: str, settings: Any, patience_s: float) -> Sink:
-    """The sink of a table [sinks.NAME], which waits so long where its queue is full."""
-    from emopi.device.sinks.background import Background, Recorder
-
-    recorder: Recorder
-    if name == "log":
-        from emopi.device.sinks.log import Log
-
-        recorder = Log(settings, _say)
-    else:
-        from emopi.device.sinks.history import History
-
-        recorder = History(settings)
-    return Background(recorder, _say, patience_s=patience_s)
 
 
 def _say(text: str) -> None:
