@@ -54,6 +54,8 @@ class MicroVad:
     """
 
     chunk_samples = 160
+    _POWER = 53.0
+    """To this its answers are raised: it is 97 % sure of a chunk where Silero would be 20 %."""
 
     def __init__(self) -> None:
         from pymicro_vad import MicroVad as Detector
@@ -64,7 +66,8 @@ class MicroVad:
     def speech(self, chunk: Floats) -> float:
         """See `SpeechDetector.speech`."""
         scaled = np.clip(np.rint(chunk * np.float32(INT16_SCALE)), -32768, 32767)
-        return max(0.0, float(self._detector.process_10ms(scaled.astype("<i2").tobytes())))
+        likely = max(0.0, float(self._detector.process_10ms(scaled.astype("<i2").tobytes())))
+        return likely**self._POWER
 
     def reset(self) -> None:
         """See `SpeechDetector.reset`."""

@@ -24,11 +24,12 @@ from emopi.device.frontend import Floats
 
 Detector = Literal["auto", "silero", "micro", "none"]
 
-TARGET_DBFS = -20.0
-"""Level (RMS without DC) to which the loudest chunk of the last `LOUDNESS_S` is brought."""
+TARGET_DBFS = -42.0
+"""Level (RMS without DC) to which the loudest chunk of the last `LOUDNESS_S` is brought. Shouting
+that comes out of silence is lost on Silero VAD where it is louder."""
 LOUDNESS_S = 3.0
-MAX_GAIN_DB = 40.0
-"""What is quieter than this below the target stays so: it would be the microphone's own noise."""
+MAX_GAIN_DB = 10.0
+"""No more is added: it would be the microphone's own noise."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ class GateSettings:
     for the best that is installed."""
     level_dbfs: float = -70.0
     """Level below which there is no speech, whatever the detector hears, -200 to 0."""
-    threshold: float = 0.5
+    threshold: float = 0.2
     """How sure of speech the detector must be for a chunk to count, 0 to 1."""
-    speech_s: float = 0.5
+    speech_s: float = 1.0
     """Seconds of speech that a window must hold to be judged, 0 to 60."""
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class GateSettings:
 LEVEL_ALONE = GateSettings(detector="none")
 """The gate for recordings that are known to hold speech, such as a corpus."""
 
-WHOLE_CLIP = GateSettings(threshold=0.3, speech_s=0.1)
+WHOLE_CLIP = GateSettings(threshold=0.1, speech_s=0.03)
 """The gate for a recording that a person asks about: shut only where there clearly is no speech."""
 
 
