@@ -42,7 +42,7 @@ class MqttSettings:
     queue_file: str = ""
     """Where messages wait; "" for mqtt-ID.sqlite in the state folder."""
     queue_limit: int = 100_000
-    """How many: 100000 are a day's half and 40 MB. The oldest give way. 1 to 10000000."""
+    """How many, 1 to 10000000; the oldest give way. 100000 decisions are half a day."""
 
     def __post_init__(self) -> None:
         """Check every field against its range."""

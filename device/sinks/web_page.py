@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import bottle
 
 from emopi.device.board import board_state
 from emopi.device.sinks.web import Viewers
+
+if TYPE_CHECKING:
+    from bottle import HTTPResponse
 
 COOKIE = "emopi_token"
 COOKIE_S = 365 * 86_400
@@ -67,6 +68,9 @@ class WebPage:
     def __init__(
         self, viewers: Viewers, timeline: Timeline, token: str | None, *, local: bool
     ) -> None:
+        import bottle
+
+        self._bottle = bottle
         self._viewers = viewers
         self._timeline = timeline
         self._token = token
@@ -86,16 +90,16 @@ class WebPage:
 
     def _admit(self) -> None:
         """Raise the answer for who may not see what was asked for."""
-        bottle.response.headers.update(HEADERS)
-        path = bottle.request.path.lstrip("/")
+        self._bottle.response.headers.update(HEADERS)
+        path = self._bottle.request.path.lstrip("/")
         if self._token is None:
-            host = urlsplit(f"//{bottle.request.get_header('Host', '')}").hostname or ""
+            host = urlsplit(f"//{self._bottle.request.get_header('Host', '')}").hostname or ""
             if host not in ("localhost", "127.0.0.1", "::1"):
                 raise self._refusal(403, "This page is for this machine alone.")
         elif path == "token" or path in OPEN_FILES:
             return
-        elif path == "" and bottle.request.query.token:
-            self._admit_by(bottle.request.query.token)
+        elif path == "" and self._bottle.request.query.token:
+            self._admit_by(self._bottle.request.query.token)
         elif not self._is_token(self._given()):
             if path:
                 raise self._refusal(401, "A token is needed.")
@@ -103,21 +107,22 @@ class WebPage:
 
     def _given(self) -> str:
         """The token that came with the request."""
-        kind, _, bearer = bottle.request.get_header("Authorization", "").partition(" ")
-        return str(bearer if kind.lower() == "bearer" else bottle.request.get_cookie(COOKIE, ""))
+        request = self._bottle.request
+        kind, _, bearer = request.get_header("Authorization", "").partition(" ")
+        return str(bearer if kind.lower() == "bearer" else request.get_cookie(COOKIE, ""))
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self._token or "").encode())
 
     def _take_token(self) -> None:
-        self._admit_by(bottle.request.forms.token)
+        self._admit_by(self._bottle.request.forms.token)
 
     def _admit_by(self, given: str) -> None:
         """Raise the way to the page with the token in a cookie, or the question for it."""
         if not self._is_token(given):
             wrong = '<p class="trouble" role="alert">That is not the token.</p>'
             raise self._refusal(401, ASK.format(trouble=wrong), "text/html; charset=utf-8")
-        answer = bottle.HTTPResponse(status=303, headers={**HEADERS, "Location": "./"})
+        answer = self._bottle.HTTPResponse(status=303, headers={**HEADERS, "Location": "./"})
         answer.set_cookie(
             COOKIE, given, max_age=COOKIE_S, path="/", httponly=True, samesite="strict"
         )
@@ -125,19 +130,19 @@ class WebPage:
 
     def _refusal(
         self, status: int, text: str, kind: str = "text/plain; charset=utf-8"
-    ) -> bottle.HTTPResponse:
-        return bottle.HTTPResponse(text, status, {**HEADERS, "Content-Type": kind})
+    ) -> HTTPResponse:
+        return self._bottle.HTTPResponse(text, status, {**HEADERS, "Content-Type": kind})
 
     def _file(self, name: str) -> bytes:
         if name not in FILES:
             raise self._refusal(404, "There is no such page.")
-        bottle.response.content_type = FILES[name]
+        self._bottle.response.content_type = FILES[name]
         return self._files[name]
 
     def _events(self) -> Iterator[bytes]:
         if (waiting := self._viewers.enter()) is None:
             raise self._refusal(503, "Too many look at this page just now.")
-        bottle.response.content_type = "text/event-stream; charset=utf-8"
+        self._bottle.response.content_type = "text/event-stream; charset=utf-8"
         return self._with_board(self._viewers.events(waiting))
 
     def _with_board(self, events: Iterator[bytes]) -> Iterator[bytes]:
@@ -153,12 +158,12 @@ class WebPage:
 
     def _answer_timeline(self) -> str:
         try:
-            hours = float(bottle.request.query.hours or 6)
+            hours = float(self._bottle.request.query.hours or 6)
         except ValueError:
             hours = math.nan
         if not 0.1 <= hours <= MAX_HOURS:
             raise self._refusal(400, f"expected hours of 0.1 to {MAX_HOURS}")
-        bottle.response.content_type = "application/json"
+        self._bottle.response.content_type = "application/json"
         try:
             return json.dumps(self._cached_timeline(hours))
         except sqlite3.Error as error:

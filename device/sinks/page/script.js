@@ -118,7 +118,7 @@ function listen() {
   const events = new EventSource("events");
   const on = (name, act) =>
     events.addEventListener(name, (event) => act(JSON.parse(event.data)));
-  events.onopen = () => setConnection(true, "listening");
+  events.onopen = () => setConnection(true, "connected");
   events.onerror = () => {
     setConnection(false, "no connection, trying again");
     byId("now").classList.add("stale");

@@ -132,7 +132,7 @@ def test_it_shows_what_is_heard_now(
     look(browser, shown)
     assert text(browser, "label") == "happy"
     assert text(browser, "confidence") == "60 %"
-    assert text(browser, "connection") == "listening"
+    assert text(browser, "connection") == "connected"
     bars = browser.find_elements(By.CSS_SELECTOR, "#emotions [role=meter]")
     values = {bar.get_attribute("aria-label"): bar.get_attribute("aria-valuenow") for bar in bars}
     assert len(values) == 8
@@ -224,7 +224,7 @@ def test_it_comes_back_after_a_restart_of_the_sensor(browser: webdriver.Chrome) 
     with page(WebSettings(port=port)) as again, Speaker(again) as speaker:
         speaker.label = "sad"
         wait_until(lambda: text(browser, "label") == "sad", "the next sensor's decision")
-        assert text(browser, "connection") == "listening"
+        assert text(browser, "connection") == "connected"
 
 
 def test_the_form_for_the_token(browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch) -> None:
