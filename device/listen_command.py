@@ -75,6 +75,27 @@ FILE_PATIENCE_S = 60.0
     help="Level in dBFS below which there is no speech.",
 )
 @click.option(
+    "--detector",
+    "gate__detector",
+    metavar="auto|silero|micro|none",
+    show_default="auto",
+    help="Who tells speech from other sound; none leaves it to the level.",
+)
+@click.option(
+    "--speech",
+    "gate__speech_s",
+    type=float,
+    show_default="1.0",
+    help="Seconds of speech that a window must hold to be judged.",
+)
+@click.option(
+    "--min-confidence",
+    "decision__min_confidence",
+    type=float,
+    show_default="0.5",
+    help="Probability below which the answer is unsure; 0 for always an emotion.",
+)
+@click.option(
     "--record",
     type=click.Path(path_type=Path),
     metavar="DIR|FILE",

@@ -112,7 +112,8 @@ def test_debug_shows_the_traceback(clip: Path) -> None:
 
 
 def test_listen_to_a_file_agrees_with_classify(clip: Path) -> None:
-    heard = run_emopi("listen", "--json", "--fast", "--source", clip)
+    always = ("--detector", "none", "--min-confidence", "0")
+    heard = run_emopi("listen", "--json", "--fast", *always, "--source", clip)
     assert heard.returncode == 0, heard.stderr
     decisions = [json.loads(line) for line in heard.stdout.splitlines()]
     assert [d["time_s"] for d in decisions] == [3.015, 3.515, 4.015, 4.2]
@@ -136,6 +137,9 @@ def test_listen_options_reach_the_pipeline(clip: Path) -> None:
     refused = run_emopi("listen", "--hop", "0", "--source", clip)
     assert refused.returncode == 1
     assert "hop_s is 0.0; expected 0.05 to 60 seconds" in one_line(refused.stderr)
+    unsure = run_emopi("listen", "--json", "--fast", "--detector", "none", "--min-confidence",
+                       "0.999", "--source", clip)  # fmt: skip
+    assert {json.loads(line)["label"] for line in unsure.stdout.splitlines()} == {"unsure"}
 
 
 def test_file_name_that_is_no_text(clip: Path) -> None:

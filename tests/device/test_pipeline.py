@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import MODELS, RAVDESS_16K, RAVDESS_48K, SHIPPED, needs_16k, needs_48k, speech
+from support import MODELS, RAVDESS_16K, RAVDESS_48K, ROOT, SHIPPED, needs_16k, needs_48k, speech
 
 from emopi.device.audio import ArraySource, AudioBlock, FileSource, read_clip
 from emopi.device.classifier import Classifier
@@ -314,3 +314,20 @@ def test_no_real_clip_is_taken_for_silence(classifier: Classifier) -> None:
     assert len(clips) == 24
     for clip in clips:
         assert classify(FileSource(clip, RATE_HZ), classifier).label != NO_SPEECH
+
+
+@needs_16k
+def test_listening_to_unseen_speakers_comes_to_what_classify_says() -> None:
+    """The whole of it, over a fold: benchmarks/listening.py."""
+    fold = ROOT / "models" / "folds" / "cnn-fold1.tflite"
+    classifier = Classifier(fold)
+    pipeline = Pipeline(classifier, gate=SILERO)
+    clips = sorted(RAVDESS_16K.glob("Actor_0[25]/*.wav"))[::8]  # test actors of the fold
+    assert len(clips) == 15
+    for clip in clips:
+        samples = read_clip(clip, RATE_HZ)
+        pipeline.reset()
+        source = ArraySource(samples, RATE_HZ, block_samples=800)
+        *_, last = decisions(source, pipeline)
+        assert last.label != NO_SPEECH
+        assert_probabilities(last, classify(ArraySource(samples, RATE_HZ), classifier), 0.05)
