@@ -41,7 +41,7 @@ class HistorySettings:
     """The decisions of the last days in an SQLite file."""
 
     file: Path
-    """Grows by 20 MB at most a day."""
+    """Grows by 15 MB a day at most."""
     keep_days: float = 14.0
     """What is older is deleted; above 0."""
     commit_every_s: float = 5.0

@@ -41,7 +41,7 @@ SLICES = 120
 MAX_HOURS = 24 * 14
 BOARD_EVERY_S = 5.0
 TIMELINE_EVERY_S = 10.0
-"""A timeline is as good for so long; a day of it costs a Raspberry Pi Zero some work."""
+"""A timeline is as good for so long, or for an eighth of a slice: a day of it is some work."""
 
 ASK = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>emopi</title>
@@ -172,7 +172,8 @@ class WebPage:
     def _cached_timeline(self, hours: float) -> dict[str, Any]:
         with self._lock:
             made_s, timeline = self._timelines.get(hours, (-math.inf, {}))
-            if time.monotonic() - made_s >= TIMELINE_EVERY_S:
+            slice_s = timeline.get("slice_ms", 0) / 1000
+            if time.monotonic() - made_s >= max(TIMELINE_EVERY_S, slice_s / 8):
                 timeline = self._timeline(hours, SLICES)
                 if len(self._timelines) >= 8:
                     self._timelines.clear()
