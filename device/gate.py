@@ -41,9 +41,9 @@ class GateSettings:
     for the best that is installed."""
     level_dbfs: float = -70.0
     """Level below which there is no speech, whatever the detector hears, -200 to 0."""
-    threshold: float = 0.2
+    threshold: float = 0.3
     """How sure of speech the detector must be for a chunk to count, 0 to 1."""
-    speech_s: float = 1.0
+    speech_s: float = 0.8
     """Seconds of speech that a window must hold to be judged, 0 to 60."""
 
     def __post_init__(self) -> None:

@@ -85,7 +85,7 @@ FILE_PATIENCE_S = 60.0
     "--speech",
     "gate__speech_s",
     type=float,
-    show_default="1.0",
+    show_default="0.8",
     help="Seconds of speech that a window must hold to be judged.",
 )
 @click.option(
