@@ -23,8 +23,8 @@ QUEUE_LIMIT = 1200
 IDLE_S = 1.0
 """How long a recorder is left without a call."""
 
-CLOSE_S = 5.0
-"""How long the end of the program waits for what is still in the queue."""
+CLOSE_S = 1.5
+"""How long the end of the program waits for a recorder that is at work: systemd kills after 5."""
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 
@@ -71,7 +71,7 @@ class Background(Sink):
         patience_s: float = 0.0,
     ) -> None:
         """`patience_s` is how long `show` waits for a full queue: 0 for a microphone, which
-        cannot wait, more for a file that is read as fast as possible."""
+        cannot wait, more for a file that is read as fast as possible, whose end waits as long."""
         self.name = recorder.name  # type: ignore[misc]
         self._recorder = recorder
         self._report = report
@@ -99,11 +99,11 @@ class Background(Sink):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what is in the queue, for `CLOSE_S` at most, and close."""
+        """Write what is in the queue and close, in `CLOSE_S`, or `patience_s` if that is more."""
         self._stop.set()
         with contextlib.suppress(queue.Full):  # then it is not waiting for anything
             self._queue.put_nowait(None)
-        self._thread.join(CLOSE_S)
+        self._thread.join(max(CLOSE_S, self._patience_s))
         if lost := self._lost + sum(one is not None for one in self._queue.queue):
             self._report(f"{self.name}: {lost} records were lost")
 
