@@ -45,7 +45,7 @@ def example() -> np.ndarray:
     return read_clip(MODELS / "example.wav", RATE_HZ)
 
 
-def most_speech_s(samples: np.ndarray, detector: str = "silero", rate_hz: int = RATE_HZ) -> float:
+def most_speech_s(samples: np.ndarray, detector: str = "auto", rate_hz: int = RATE_HZ) -> float:
     gate = Gate(GateSettings(detector=detector), rate_hz, WINDOW_S)
     gate.push(samples)
     return gate.most_speech_s

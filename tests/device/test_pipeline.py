@@ -22,7 +22,8 @@ from emopi.device.normalization import fit_window
 from emopi.device.pipeline import Pipeline, classify, decisions
 
 RATE_HZ = 16_000
-SILERO = GateSettings(detector="silero")
+DETECTING = GateSettings()
+"""With the best detector that is installed."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def hear(classifier: Classifier, samples: np.ndarray, *, gate: GateSettings = LE
 
 
 def example() -> np.ndarray:
-    """7.1 s of a speech synthesizer's voice, with pauses."""
+    """9.7 s of a speech synthesizer's voice, with pauses."""
     return read_clip(MODELS / "example.wav", RATE_HZ)
 
 
@@ -58,13 +59,13 @@ def assert_probabilities(one: Decision, other: Decision, tolerance: float) -> No
 @given(st.lists(st.integers(1, 90_000), max_size=10))
 def test_decisions_do_not_depend_on_the_blocks(classifier: Classifier, cuts: list[int]) -> None:
     samples = np.concatenate([example(), np.zeros(4 * RATE_HZ, np.float32)])
-    pipeline = Pipeline(classifier, gate=SILERO)
+    pipeline = Pipeline(classifier, gate=DETECTING)
     pieces = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
     found = [d for piece in pieces for d in pipeline.push(AudioBlock(piece))]
     last = pipeline.finish()
     assert last
     found.append(last)
-    expected = hear(classifier, samples, gate=SILERO)
+    expected = hear(classifier, samples, gate=DETECTING)
     # int8 inputs may round the other way where a product of matrices of another size did
     assert_same(found, expected, tolerance=0.05)
     silent = [d.time_s for d in expected if d.label == NO_SPEECH]
@@ -226,11 +227,11 @@ def test_a_shorter_window_is_a_short_clip(classifier: Classifier) -> None:
 
 
 def test_a_fresh_block_begins_anew_on_the_same_clock(classifier: Classifier) -> None:
-    pipeline = Pipeline(classifier, gate=SILERO)
+    pipeline = Pipeline(classifier, gate=DETECTING)
     samples = example()
     first = list(pipeline.push(AudioBlock(samples[: 5 * RATE_HZ])))
     again = list(pipeline.push(AudioBlock(samples, 1, fresh=True)))
-    alone = hear(classifier, samples, gate=SILERO)[: len(again)]
+    alone = hear(classifier, samples, gate=DETECTING)[: len(again)]
     assert len(first) == 4
     assert [d.time_s for d in again] == pytest.approx([5 + d.time_s for d in alone])
     for one, other in zip(again, alone, strict=True):
@@ -263,7 +264,7 @@ def test_noise_and_silence_get_to_no_model(classifier: Classifier) -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(6 * RATE_HZ).astype(np.float32)
     for gain in (0.0, 1e-3, 0.1):
-        found = hear(classifier, noise * np.float32(gain), gate=SILERO)
+        found = hear(classifier, noise * np.float32(gain), gate=DETECTING)
         assert {d.label for d in found} == {NO_SPEECH}
     assert NO_SPEECH not in {d.label for d in hear(classifier, noise * np.float32(0.1))}
 
@@ -321,7 +322,7 @@ def test_listening_to_unseen_speakers_comes_to_what_classify_says() -> None:
     """The whole of it, over a fold: benchmarks/listening.py."""
     fold = ROOT / "models" / "folds" / "cnn-fold1.tflite"
     classifier = Classifier(fold)
-    pipeline = Pipeline(classifier, gate=SILERO)
+    pipeline = Pipeline(classifier, gate=DETECTING)
     clips = sorted(RAVDESS_16K.glob("Actor_0[25]/*.wav"))[::8]  # test actors of the fold
     assert len(clips) == 15
     for clip in clips:
