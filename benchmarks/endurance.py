@@ -482,6 +482,7 @@ def broker_away(hours: float, port: int) -> None:
             back = len(sensor.decisions)
             with broker(folder, port):
                 sensor.process.wait()
+                say(sensor.said)
                 decisions = sensor.decisions
                 _flush(settings, heard, {decision["time_s"] for decision in decisions})
         client.loop_stop()
@@ -494,10 +495,13 @@ def broker_away(hours: float, port: int) -> None:
 
 def _flush(settings: Path, heard: list[float], expected: set[float]) -> None:
     """Let the next start deliver what the end has left in the queue on disk."""
-    with listening("--config", settings):
-        deadline = time.monotonic() + PATIENCE_S
+    with listening("--config", settings) as sensor:
+        before, deadline = 0, time.monotonic() + PATIENCE_S
         while expected - set(heard) and time.monotonic() < deadline:
+            if len(heard) > before:
+                before, deadline = len(heard), time.monotonic() + PATIENCE_S
             time.sleep(0.5)
+        say(sensor.said)
 
 
 if __name__ == "__main__":

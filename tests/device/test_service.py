@@ -51,7 +51,7 @@ class TestUnit:
         found = made()
         start = f"{PYTHON} -I -m emopi.device.cli listen --quiet --config /etc/emopi/emopi.toml"
         assert found["ExecStart"] == [start]
-        assert found["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+        assert found["ExecReload"] == ["/bin/sh -c 'kill -HUP $MAINPID'"]
         assert (found["Type"], found["Restart"]) == (["notify"], ["always"])
         assert (found["User"], found["SupplementaryGroups"]) == (["emopi"], ["audio"])
         assert found["StateDirectory"] == ["emopi"]
