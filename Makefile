@@ -33,7 +33,7 @@ clean:
 	rm -rf .venv .venv-run .venv-tflite build *.egg-info
 
 # What a Raspberry Pi gets: the base install, the live view, and the microphone where it builds.
-.venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py models/*)
+.venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv-run
 	.venv-run/bin/pip install $(PIP_FLAGS) '.[live]'
@@ -43,7 +43,7 @@ clean:
 	@touch $@
 
 # Everything: training, conversion, test tools.
-.venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py train/*.py \
+.venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
 		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv

@@ -40,6 +40,8 @@ SPARE_THREADS = 3
 BACKLOG = 8
 """Events that wait for a slow viewer; older ones give way."""
 HEARTBEAT_S = 5.0
+LOOP_S = 5.0
+"""How often the server looks for connections to give up when nothing happens."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,6 +190,8 @@ class Web(Sink):
         self._decision_s = 0.5
         self._last_s: float | None = None
         self._sockets: dict[int, Any] = {}
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._server: TcpWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -217,7 +221,7 @@ class Web(Sink):
             outbuf_high_watermark=65_536,
             max_request_body_size=65_536,
         )
-        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
         self._thread.start()
         self._report(f"web: the page is at {self.url}")
         return self
@@ -231,13 +235,21 @@ class Web(Sink):
         """Send every viewer away and free the port."""
         self._viewers.close()
         if self._server and self._thread:
-            from waitress import wasyncore
-
-            server, self._server = self._server, None
-            # in the server's own thread, which ends when it has no socket left
-            server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
+            with self._lock:
+                self._stop.set()
+                self._server.pull_trigger()
             self._thread.join()
-            server.task_dispatcher.shutdown(timeout=2)
+            self._server.task_dispatcher.shutdown(timeout=2)
+            self._server = None
+
+    def _serve(self) -> None:
+        """Until the end; then close every socket, here, where they are used."""
+        from waitress import wasyncore
+
+        while not self._stop.is_set():
+            wasyncore.loop(timeout=LOOP_S, use_poll=True, map=self._sockets, count=1)
+        with self._lock:  # the trigger that has waked us may not be closed before it is pulled
+            wasyncore.close_all(self._sockets, ignore_all=True)
 
     def _bound_socket(self) -> socket.socket:
         settings = self._settings
