@@ -48,6 +48,7 @@ class WebRtc:
     """WebRTC's detector in its strictest mode; for the comparison."""
 
     chunk_samples = 480
+    level_dbfs = -20.0
 
     def __init__(self) -> None:
         from webrtcvad import Vad

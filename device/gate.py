@@ -24,12 +24,10 @@ from emopi.device.frontend import Floats
 
 Detector = Literal["auto", "silero", "micro", "none"]
 
-TARGET_DBFS = -42.0
-"""Level (RMS without DC) to which the loudest chunk of the last `LOUDNESS_S` is brought. Shouting
-that comes out of silence is lost on Silero VAD where it is louder."""
 LOUDNESS_S = 3.0
-MAX_GAIN_DB = 10.0
-"""No more is added: it would be the microphone's own noise."""
+"""The loudest chunk of so long is brought to the level that the detector hears best."""
+QUIETEST_DBFS = -52.0
+"""What is quieter is made no louder than this would be: it may be the microphone's own noise."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ class Gate:
     def _hear(self, detector: SpeechDetector, chunk: Floats) -> None:
         even = chunk - chunk.mean()
         self._levels_dbfs.append(10 * math.log10(float(np.square(even).mean()) + 1e-20))
-        gain_db = min(TARGET_DBFS - max(self._levels_dbfs), MAX_GAIN_DB)
+        gain_db = detector.level_dbfs - max(QUIETEST_DBFS, *self._levels_dbfs)
         likely = detector.speech(even * np.float32(10 ** (gain_db / 20)))
         self._spoken.append(likely >= self._settings.threshold)
         self.most_speech_s = max(self.most_speech_s, self.speech_s)
