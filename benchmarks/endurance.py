@@ -447,7 +447,9 @@ def subscriber(port: int, heard: list[float]) -> Any:
     from paho.mqtt.enums import CallbackAPIVersion
 
     def note(_client: Client, _data: object, message: MQTTMessage) -> None:
-        heard.append(json.loads(message.payload)["time_s"])
+        decision = json.loads(message.payload)
+        if decision["model"].startswith("cnn-int8"):  # not of the run that only flushes
+            heard.append(decision["time_s"])
 
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda *_: client.subscribe("emopi/endurance/decisions", qos=1)
@@ -495,7 +497,7 @@ def broker_away(hours: float, port: int) -> None:
 
 def _flush(settings: Path, heard: list[float], expected: set[float]) -> None:
     """Let the next start deliver what the end has left in the queue on disk."""
-    with listening("--config", settings) as sensor:
+    with listening("--config", settings, "--model", "cnn-float32") as sensor:
         before, deadline = 0, time.monotonic() + PATIENCE_S
         while expected - set(heard) and time.monotonic() < deadline:
             if len(heard) > before:
