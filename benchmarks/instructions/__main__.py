@@ -3,9 +3,9 @@
     python -m benchmarks.instructions [MODEL...] [--update] [--json]
 
 MODEL is a model file, by default the four shipped ones. Exit status 1 if a count has grown by more
-than 3 % against the committed counts of the model of that name. Counts repeat to a ten-thousandth
-and do not depend on what else the machine does. They are not times: a Raspberry Pi waits for its
-memory, and how many instructions it completes in a cycle nobody has measured here.
+than 3 % against the committed counts of the model of that name. Counts repeat to 0.2 % and do
+not depend on what else the machine does. They are not times: a Raspberry Pi waits for its memory,
+and how many instructions it completes in a cycle nobody has measured here.
 """
 
 from __future__ import annotations

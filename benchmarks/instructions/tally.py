@@ -11,7 +11,7 @@ Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 """Instructions by model ("cnn-int8"), core ("cortex-a72") and stage ("network")."""
 
 GROWTH = 0.03
-"""By so much a count may grow before it fails. Counts repeat to a ten-thousandth."""
+"""By so much a count may grow before it fails. Counts repeat to 0.2 %."""
 
 
 class CountError(EmopiError, RuntimeError):
