@@ -316,9 +316,21 @@ def server(times: int) -> None:
 
 @endurance.command()
 @click.option("--seconds", default=40.0, show_default=True)
-def starved(seconds: float) -> None:
-    """The process gets no processor at all for a while, then the whole backlog at once."""
-    with sound() as pulse, listening(**pulse.env) as sensor:
+@click.option("--lost-after", "lost_after_s", default=60.0, show_default=True)
+def starved(seconds: float, lost_after_s: float) -> None:
+    """The process gets no processor at all for a while, then the whole backlog at once.
+
+    A device that delivers nothing for --lost-after seconds counts as lost and is opened anew; with
+    more than the pause the backlog comes, and what does not fit into the buffer overflows.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        settings = Path(name) / "emopi.toml"
+        settings.write_text(f"[source]\nlost_after_s = {lost_after_s}\n")
+        _starved(settings, seconds)
+
+
+def _starved(settings: Path, seconds: float) -> None:
+    with sound() as pulse, listening("--config", settings, **pulse.env) as sensor:
         sensor.wait_for_more()
         started_s, first_s = time.monotonic(), sensor.decisions[-1]["time_s"]
         sensor.process.send_signal(signal.SIGSTOP)
