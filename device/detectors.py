@@ -71,7 +71,7 @@ class MicroVad:
         """See `SpeechDetector.speech`."""
         scaled = np.clip(np.rint(chunk * np.float32(INT16_SCALE)), -32768, 32767)
         likely = max(0.0, float(self._detector.process_10ms(scaled.astype("<i2").tobytes())))
-        return likely**self._POWER
+        return float(likely**self._POWER)
 
     def reset(self) -> None:
         """See `SpeechDetector.reset`."""
