@@ -10,14 +10,16 @@ several gains; how many `emopi classify` would refuse; processor time and memory
 
 The defaults were chosen on the part "choose": ESC-10's folds 1 and 2 and the actors with even
 numbers. "report" has the others. The folder of noise has a folder a class; music is read from any
-folder, half a minute a file: instrumental pieces of games, say, from Debian's asc-music,
-colobot-common-sounds and drascula-music (dpkg-deb -x PACKAGE FOLDER). webrtcvad-wheels is for this
+folder, half a minute a file: that of games, say, from Debian's colobot-common-sounds,
+wesnoth-1.16-music and drascula-music (dpkg-deb -x PACKAGE FOLDER). webrtcvad-wheels is for this
 comparison alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from emopi.device.audio import AudioBlock, read_clip
+from emopi.device.audio import AudioBlock, FileSource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.decision import NO_SPEECH, UNSURE
 from emopi.device.detectors import DETECTORS, RATE_HZ
@@ -131,6 +133,13 @@ def floors() -> Iterator[tuple[str, Floats]]:
     yield "mains hum and hiss, -45 dBFS", (0.005 * hum + 1e-3 * white).astype(np.float32)
 
 
+def beginning(path: Path) -> Iterator[Floats]:
+    """The first `EXCERPT_S` of a recording, as mono at `RATE_HZ`."""
+    with contextlib.closing(FileSource(path, RATE_HZ, block_s=1.0)) as source:
+        for block in itertools.islice(source.blocks(), round(EXCERPT_S)):
+            yield block.samples
+
+
 def sounds(folder: Path) -> list[Path]:
     """All recordings in it, at any depth."""
     return sorted(path for pattern in SOUNDS for path in folder.rglob(pattern))
@@ -199,8 +208,7 @@ def noise_table(name: str, streams: Sequence[tuple[str, list[Path] | Floats]]) -
     total = Count()
     for title, content in streams:
         if isinstance(content, list):
-            limit = round(EXCERPT_S * RATE_HZ)
-            pieces = [read_clip(path, RATE_HZ)[:limit] for path in content]
+            pieces = [piece for path in content for piece in beginning(path)]
         else:
             pieces = [content]
         count = hear(name, classifier, pieces)

@@ -101,8 +101,8 @@ def round_weights(layer: Any) -> dict[str, Any]:
 def _ends(model: Any) -> list[Any]:
     """Layers whose output TFLite stores: not those that are fused with what follows them.
 
-    It fuses a convolution with its batch normalization, and either or a sum with a ReLU; pooling,
-    dropout and concatenation keep the scale of what they are given.
+    It fuses a convolution with its batch normalization, and either or a sum with a ReLU; pooling
+    and dropout keep the scale of what they are given, and what is concatenated has one scale.
     """
     layers = keras.layers
     followers = defaultdict(list)
@@ -111,11 +111,13 @@ def _ends(model: Any) -> list[Any]:
             for tensor in keras.tree.flatten(layer.input):
                 followers[id(tensor)].append(layer)
     stored = (layers.BatchNormalization, layers.Add, layers.ReLU, layers.RNN, layers.Dense)
+    shaped = (layers.GlobalAveragePooling1D, layers.Concatenate)
+    joins = (layers.ReLU, layers.Concatenate)
     return [
         layer
         for layer in model.layers
-        if isinstance(layer, (*stored, layers.GlobalAveragePooling1D))
-        and not any(isinstance(next_, layers.ReLU) for next_ in followers[id(layer.output)])
+        if isinstance(layer, (*stored, *shaped))
+        and not any(isinstance(next_, joins) for next_ in followers[id(layer.output)])
     ]
 
 

@@ -20,13 +20,17 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("tiny") / "corpus"
     t = np.arange(8000) / 16_000
+    harmonics = np.arange(1, 20)
+    pitches_hz = {actor: 100 + 4 * actor for actor in range(1, 25)}
+    tones = {
+        actor: np.sin(2 * np.pi * pitch_hz * harmonics[:, None] * t)
+        for actor, pitch_hz in pitches_hz.items()
+    }
     for number, clip_id in enumerate(Ravdess.published()):
         emotion, actor = int(clip_id[6:8]), int(clip_id[-2:])
         rng = np.random.default_rng(number)
-        pitch_hz = 100 + 4 * actor
-        harmonics = np.arange(1, 20)[:, None]
-        weights = np.exp(-(((harmonics * pitch_hz - 300 * emotion) / 300) ** 2))
-        voice = (weights * np.sin(2 * np.pi * harmonics * pitch_hz * t)).sum(axis=0)
+        weights = np.exp(-(((harmonics * pitches_hz[actor] - 300 * emotion) / 300) ** 2))
+        voice = weights @ tones[actor]
         voice *= 0.2 * np.clip(np.sin(2 * np.pi * (2 + emotion) * t), 0, None)
         samples = voice + 0.002 * rng.standard_normal(len(t))
         path = folder / f"Actor_{actor:02}" / f"{clip_id}.wav"

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import run_emopi
+
+from emopi.train.augment import Perturbation
+from emopi.train.recipe import Recipe
+
+SMALL = Recipe("", epochs=2, batch=16, window_frames=120, perturbation=Perturbation(copies=1))
+"""Little of everything that takes time: above all of augmented copies."""
+
+Train = Callable[[str, str, Path, Path], None]
 
 
 @pytest.fixture(scope="session")
-def runs(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a briefly trained run of each network."""
+def runs(tmp_path_factory: pytest.TempPathFactory, train_briefly: Train) -> Path:
+    """A folder with a briefly trained run of each network, and the cache of their features."""
     folder = tmp_path_factory.mktemp("runs")
     for network in ("cnn", "lstm"):
-        done = run_emopi(
-            "train", network, "--corpus", tiny_corpus, "--out", folder / network,
-            "--epochs", 2, "--batch", 8, "--cache", folder / "cache",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "epoch 2/2  loss" in done.stderr
+        train_briefly(network, "paper-80-20", folder / network, folder / "cache")
     return folder
+
+
+@pytest.fixture(scope="session")
+def train_briefly(tiny_corpus: Path) -> Train:
+    """Trains (network, protocol, run folder, cache) on the tiny corpus, in this process."""
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    from emopi.train.fit import fit
+
+    def train(network: str, protocol: str, out: Path, cache: Path) -> None:
+        recipe = dataclasses.replace(SMALL, network=network)
+        fit(recipe, tiny_corpus, protocol, None, out, cache=cache)
+
+    return train
