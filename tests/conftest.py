@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # no test fails for a busy machine
 settings.load_profile("unhurried")
+
+# a shell starts background jobs with SIGINT ignored, and what they start inherits that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
