@@ -132,8 +132,9 @@ def _training_step(
 
     from emopi.convert.rounding import round_weights
 
-    variables = {variable.path: variable for variable in model.trainable_variables}
-    optimizer.build(list(variables.values()))
+    variables = {variable.path: variable for variable in model.variables}
+    trained = model.trainable_variables
+    optimizer.build(trained)
 
     def step(windows: Any, labels: Any) -> tuple[Any, Any]:
         exact = {}
@@ -144,10 +145,10 @@ def _training_step(
         with tf.GradientTape() as tape:
             logits = model(windows, training=True)
             value = loss(labels, logits)
-        gradients = tape.gradient(value, [v.value for v in variables.values()])
+        gradients = tape.gradient(value, [variable.value for variable in trained])
         for path, weights in exact.items():
             variables[path].assign(weights)
-        optimizer.apply(gradients, list(variables.values()))
+        optimizer.apply(gradients, trained)
         return value, tf.reduce_mean(keras.metrics.categorical_accuracy(labels, logits))
 
     compiled = tf.function(step, autograph=False, reduce_retracing=True)

@@ -33,7 +33,7 @@ class LayerNoise:
     """What quantization has done up to the output of one layer, over all windows."""
 
     name: str
-    """The layer's name in Keras, such as "conv1d_3"; "input" for what goes into the first."""
+    """The layer's name in Keras, such as "conv2d_3"; "input" for what goes into the first."""
     operator: str
     """Of TFLite, such as "CONV_2D"; "QUANTIZE" for the input."""
     sqnr_db: float

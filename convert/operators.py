@@ -16,8 +16,8 @@ from emopi.device.precision import Precision
 
 FUSED_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 
-WORK = {"CONV_2D": "Conv1D", "FULLY_CONNECTED": "MatMul", "ADD": "add"}
-"""What an operator does, in the names of tensors: "cnn/re_lu/Relu;cnn/conv1d/Conv1D/Squeeze" is
+WORK = {"CONV_2D": "Conv2D", "FULLY_CONNECTED": "MatMul", "ADD": "add"}
+"""What an operator does, in the names of tensors: "cnn/re_lu/Relu;cnn/conv2d/Conv2D" is
 what the converter calls the output of a convolution with all that it has fused into it."""
 
 WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", FUSED_LSTM})
@@ -64,7 +64,7 @@ class Operator:
     """Types of its inputs and outputs, such as ("INT32", "INT8"), sorted. The fused LSTM's inner
     tensors are not among them: they are empty and only carry scales."""
     layer: str
-    """The Keras layer that it computes, such as "conv1d_3"."""
+    """The Keras layer that it computes, such as "conv2d_3"."""
     inputs: tuple[int, ...]
     """Tensors by index, weights among them; those that are left out are not."""
     outputs: tuple[int, ...]
@@ -170,7 +170,7 @@ def _operators(model: Any, graph: Any) -> list[Operator]:
 
 
 def _layer(operator: str, tensors: list[str], n_outputs: int, unnamed: Counter[str]) -> str:
-    """The Keras layer that tensors such as "cnn/conv1d/Conv1D/Squeeze" belong to.
+    """The Keras layer that tensors such as "cnn/conv2d/Conv2D" belong to.
 
     Where they do not tell, a name as Keras would give it: counted in `unnamed`.
     """

@@ -84,7 +84,7 @@ def _twin(model: Any, network: str) -> Any:
     """
     import tf_keras
 
-    from emopi.train.topology import build, transfer_weights
+    from emopi.train.topology import build, transfer_weights, views_of
 
     tf_keras.backend.reset_uids()  # layers are named alike in every conversion
     _, window_frames, n_mfcc = model.input_shape
@@ -95,6 +95,7 @@ def _twin(model: Any, network: str) -> Any:
         n_mfcc=n_mfcc,
         n_labels=model.output_shape[-1],
         batch=1,
+        n_views=views_of(model),
     )
     transfer_weights(model, twin)
     return twin

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from emopi.device.frontend import Floats
+from emopi.train.topology import VIEWS
 
 WEIGHT_STEPS = 127
 """Of an int8 weight to each side of zero."""
@@ -84,7 +85,7 @@ def round_weights(layer: Any) -> dict[str, Any]:
         kernels = (layer.cell.kernel, layer.cell.recurrent_kernel)
         shapes = [(kernel.shape[0], 4, -1) for kernel in kernels]
         axes: tuple[int, ...] = (0, 2)
-    elif isinstance(layer, keras.layers.Conv1D | keras.layers.Dense):
+    elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
         kernels = (layer.kernel,)
         shapes = [tuple(layer.kernel.shape)]
         axes = tuple(range(len(layer.kernel.shape) - 1))
@@ -111,12 +112,13 @@ def _ends(model: Any) -> list[Any]:
             for tensor in keras.tree.flatten(layer.input):
                 followers[id(tensor)].append(layer)
     stored = (layers.BatchNormalization, layers.Add, layers.ReLU, layers.RNN, layers.Dense)
-    shaped = (layers.GlobalAveragePooling1D, layers.Concatenate)
+    pooled = (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
+    shaped = (*pooled, layers.Concatenate)
     joins = (layers.ReLU, layers.Concatenate)
     return [
         layer
         for layer in model.layers
-        if isinstance(layer, (*stored, *shaped))
+        if (isinstance(layer, (*stored, *shaped)) or layer.name == VIEWS)
         and not any(isinstance(next_, joins) for next_ in followers[id(layer.output)])
     ]
 

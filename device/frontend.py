@@ -228,7 +228,7 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     else:
         mels[mels == 0] = _EMPTY_BAND
     np.log(mels, out=mels)
-    coefficients: Floats = mels @ _liftered_dct(spec)
+    coefficients: Floats = mels @ liftered_dct(spec)
     return coefficients
 
 
@@ -245,8 +245,9 @@ def _scaled_filters(spec: FrontendSpec) -> Floats:
 
 
 @functools.lru_cache(maxsize=8)
-def _liftered_dct(spec: FrontendSpec) -> Floats:
-    """(n_mels, n_mfcc): orthonormal DCT-II, each column times its lifter."""
+def liftered_dct(spec: FrontendSpec) -> Floats:
+    """(n_mels, n_mfcc) float32: log mel energies to MFCCs, each the orthonormal DCT-II's times its
+    lifter."""
     n = np.arange(spec.n_mfcc)
     k = np.arange(spec.n_mels)[:, None]
     dct = np.sqrt(2 / spec.n_mels) * np.cos(np.pi * n * (2 * k + 1) / (2 * spec.n_mels))
@@ -257,11 +258,16 @@ def _liftered_dct(spec: FrontendSpec) -> Floats:
     return liftered
 
 
+def mel_edges_hz(spec: FrontendSpec) -> NDArray[np.float64]:
+    """(n_mels + 2,): filter k rises from edge k to its centre, edge k + 1, and falls to k + 2."""
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (spec.low_hz, spec.high_hz))
+    edges: NDArray[np.float64] = np.linspace(low, high, spec.n_mels + 2)
+    return 700 * (10 ** (edges / 2595) - 1)
+
+
 def _mel_filters(spec: FrontendSpec) -> NDArray[np.float64]:
     """(n_mels, n_fft // 2 + 1) triangles between FFT bins, as python_speech_features lays them."""
-    low, high = (2595 * np.log10(1 + hz / 700) for hz in (spec.low_hz, spec.high_hz))
-    edges_hz = 700 * (10 ** (np.linspace(low, high, spec.n_mels + 2) / 2595) - 1)
-    edges = np.floor((spec.n_fft + 1) * edges_hz / spec.sample_rate_hz)
+    edges = np.floor((spec.n_fft + 1) * mel_edges_hz(spec) / spec.sample_rate_hz)
     bins = np.arange(spec.n_fft // 2 + 1)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins - left) / np.maximum(centre - left, 1)

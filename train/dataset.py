@@ -25,6 +25,7 @@ from emopi.device.normalization import Normalization, c0_range, fit_window, rela
 from emopi.train.augment import FeatureAugmentation, Perturbation, augment, perturb, rng_for
 from emopi.train.corpora import LABELS, Utterance
 from emopi.train.progress import track
+from emopi.train.vocal_tract import stretch
 
 CACHE_FORMAT = 2
 """Raised when the meaning of a cache changes, so that old ones are not read."""
@@ -156,13 +157,20 @@ class WindowSampler:
             yield augment(self.normalization.apply(windows), self.augmentation, rng), targets
 
     def _window(self, index: int, rng: np.random.Generator) -> Floats:
-        """A random window of a random copy, reaching up to 0.3 s beyond the clip's ends."""
+        """A random window of a random copy, reaching up to 0.3 s beyond the clip's ends.
+
+        Perhaps from another vocal tract.
+        """
         frames = self.data.clip(index, int(rng.integers(self.data.lengths.shape[1])))
         beyond = 30
         start = int(rng.integers(-beyond, max(len(frames) - self.window_frames, 0) + beyond + 1))
         if len(frames) < self.window_frames:
             start = -int(rng.integers(0, self.window_frames - len(frames) + 1))
-        return cut(frames, start, self.window_frames, self.spec)
+        window = cut(frames, start, self.window_frames, self.spec)
+        if rng.random() < self.augmentation.stretched:
+            factor = rng.uniform(*self.augmentation.vocal_tract)
+            window = window @ stretch(factor, self.spec).astype(np.float32)
+        return window
 
 
 def cut(frames: Floats, start: int, n: int, spec: FrontendSpec) -> Floats:

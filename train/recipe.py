@@ -23,6 +23,9 @@ class Recipe:
     seed: int = 0
     with_validation: bool = False
     """Whether the fold's validation clips are trained on too: once nothing is left to choose."""
+    views: tuple[float, ...] = (1.0,)
+    """In the mean of which views the finished network sees a window: factors that
+    `emopi.train.views.stretch` takes. The training is with the window as it is alone."""
     window_frames: int = 300
     frontend: FrontendSpec = dataclasses.field(
         default_factory=lambda: FrontendSpec(energy_floor=1e-10)
@@ -32,6 +35,8 @@ class Recipe:
 
 
 EPOCHS = {"cnn": 200, "lstm": 200}
+
+VIEWS: dict[str, tuple[float, ...]] = {"cnn": (0.88, 1.0, 1.12), "lstm": (1.0,)}
 
 
 def default_recipe(
@@ -43,5 +48,6 @@ def default_recipe(
         epochs=epochs or EPOCHS[network],
         batch=batch,
         seed=seed,
+        views=VIEWS[network],
         with_validation=with_validation,
     )

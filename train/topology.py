@@ -3,11 +3,14 @@ batch of one, the twin that converts to the fused LSTM operator of TFLite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 NETWORKS = ("cnn", "lstm")
+
+VIEWS = "views"
+"""Name of the layer that makes a window's views."""
 
 CELL_CLIP = 10.0
 """What TFLite's converter sets as the cell clip of UNIDIRECTIONAL_SEQUENCE_LSTM."""
@@ -21,43 +24,76 @@ def build(
     n_mfcc: int,
     n_labels: int,
     batch: int | None = None,
+    n_views: int = 1,
 ) -> Any:
     """A model from (batch, window_frames, n_mfcc) normalized MFCCs to (batch, n_labels) logits.
 
     `keras` is the module `keras` or `tf_keras`; weights go from one's model to the other's in
-    order (`transfer_weights`).
+    order (`transfer_weights`). A cnn can look at the window in `n_views` ways: the layer `VIEWS`
+    that makes them comes first, with weights of its own (`emopi.train.views`).
     """
-    builders: dict[str, Callable[[Any, Any], Any]] = {"cnn": _cnn, "lstm": _lstm}
+    builders: dict[str, Callable[[Any, Any, int], Any]] = {"cnn": _cnn, "lstm": _lstm}
     layers = keras.layers
     inputs = keras.Input((window_frames, n_mfcc), batch_size=batch, name="mfcc")
-    embedding = builders[network](layers, inputs)
+    embedding = builders[network](layers, inputs, n_views)
     logits = layers.Dense(n_labels, name="logits")(embedding)
     return keras.Model(inputs, logits, name=network)
 
 
-def transfer_weights(source: Any, target: Any) -> None:
-    """Give `target` the weights of `source`, leaving out the seeds that Keras 3 counts in."""
-    weights = [w for w in source.get_weights() if w.dtype.kind == "f"]
-    target.set_weights(weights)
+def views_of(model: Any) -> int:
+    """In how many views a model that `build` made looks at a window."""
+    return next(
+        (la.output.shape[-1] // la.input.shape[-1] for la in model.layers if la.name == VIEWS), 1
+    )
 
 
-def _cnn(layers: Any, x: Any) -> Any:
-    """Residual one-dimensional convolutions over time: the coefficients are the channels."""
+def transfer_weights(source: Any, target: Any, *, first: Sequence[Any] = ()) -> None:
+    """Give `target` the weights `first`, then those of `source` without the seeds of Keras 3."""
+    own = [w for w in source.get_weights() if w.dtype.kind == "f"]
+    weights = iter([*first, *own])
+    for layer in target.layers:
+        layer.set_weights(
+            [w if w.dtype.kind != "f" else next(weights) for w in layer.get_weights()]
+        )
+    if left := list(weights):
+        raise ValueError(f"{len(left)} weights are left over")
+
+
+def _cnn(layers: Any, x: Any, n_views: int) -> Any:
+    """Residual convolutions over time: the coefficients are the channels, the views the rows.
+
+    Over time the mean and the maximum are pooled, over the views the mean of both.
+    """
+    x = _views(layers, x, n_views)
     x = _conv(layers, x, 96, 5, strides=2)
     for width in (96, 128, 160):
-        x = layers.MaxPooling1D(2)(x)
+        x = layers.MaxPooling2D((1, 2))(x)
         x = _residual(layers, x, width)
         x = layers.Dropout(0.05)(x)
-    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
-    return layers.Dropout(0.3)(x)
+    loudest = layers.MaxPooling2D((1, x.shape[2]))(x)
+    pool = layers.GlobalAveragePooling2D
+    return layers.Dropout(0.3)(layers.Concatenate()([pool()(x), pool()(loudest)]))
 
 
-def _lstm(layers: Any, x: Any) -> Any:
+def _views(layers: Any, x: Any, n_views: int) -> Any:
+    """(batch, n_views, frames, n_mfcc) of (batch, frames, n_mfcc)."""
+    frames, n_mfcc = x.shape[1:]
+    x = layers.Reshape((1, frames, n_mfcc))(x)
+    if n_views == 1:
+        return x
+    x = layers.Conv2D(n_views * n_mfcc, 1, name=VIEWS, trainable=False)(x)
+    return layers.Permute((2, 1, 3))(layers.Reshape((frames, n_views, n_mfcc))(x))
+
+
+def _lstm(layers: Any, x: Any, n_views: int) -> Any:
     """Two convolutions that shorten the sequence eightfold, then two LSTMs, pooled over time."""
+    assert n_views == 1
+    x = layers.Reshape((1, *x.shape[1:]))(x)
     x = _conv(layers, x, 64, 5, strides=2)
-    x = layers.MaxPooling1D(2)(x)
+    x = layers.MaxPooling2D((1, 2))(x)
     x = _conv(layers, x, 96, 3)
-    x = layers.MaxPooling1D(2)(x)
+    x = layers.MaxPooling2D((1, 2))(x)
+    x = layers.Reshape(x.shape[2:])(x)
     x = _lstm_layer(layers, 128)(x)
     x = layers.Dropout(0.3)(x)
     x = _lstm_layer(layers, 128)(x)
@@ -99,7 +135,7 @@ def _conv(
     strides: int = 1,
     activation: str | None = "relu",
 ) -> Any:
-    """Convolution, batch normalization (folded away by the converter), ReLU."""
-    x = layers.Conv1D(width, kernel, strides=strides, padding="same", use_bias=False)(x)
+    """Convolution over time, batch normalization (folded away by the converter), ReLU."""
+    x = layers.Conv2D(width, (1, kernel), strides=(1, strides), padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.98)(x)
     return layers.ReLU()(x) if activation else x

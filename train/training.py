@@ -82,7 +82,7 @@ class Training:
                 "Go on with the same command and --resume"
             ) from None
         seconds += time.monotonic() - started
-        save_model(self.model, self.out / MODEL)
+        save_model(self._finished_model(), self.out / MODEL)
         self.history.write(self.out)
         self.record = dataclasses.replace(
             self.record, finished=True, epochs_done=self.done, seconds=round(seconds, 1)
@@ -180,6 +180,17 @@ class Training:
             jit_compile=False,
         )
         return model
+
+    def _finished_model(self) -> Any:
+        """The network with the views that its recipe gives it."""
+        from emopi.train.views import with_views
+
+        recipe = self.recipe
+        if recipe.views == (1.0,):
+            return self.model
+        return with_views(
+            self.model, recipe.network, recipe.views, recipe.frontend, self.sampler.normalization
+        )
 
     def _loss(self) -> Any:
         import keras

@@ -543,9 +543,9 @@ class TestDamagedConversion:
     @pytest.mark.parametrize(
         ("network", "precision", "number", "layer"),
         [
-            ("cnn", "int8", 0, "conv1d"),
-            ("cnn", "int8", 5, "conv1d_5"),
-            ("cnn", "int16x8", 3, "conv1d_3"),
+            ("cnn", "int8", 0, "conv2d"),
+            ("cnn", "int8", 5, "conv2d_5"),
+            ("cnn", "int16x8", 3, "conv2d_3"),
             ("lstm", "int8", 3, "lstm_1"),
             ("lstm", "dynamic-int8", -1, "logits"),
         ],

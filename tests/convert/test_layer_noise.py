@@ -50,7 +50,7 @@ def test_shipped_int8_models_are_sound(network: str, windows: Floats) -> None:
     assert [n for n in names if n.startswith("lstm")] == (
         ["lstm", "lstm_1"] if network == "lstm" else []
     )
-    assert {"conv1d", "conv1d_1", "max_pooling1d", "logits"} <= set(names)
+    assert {"conv2d", "conv2d_1", "max_pooling2d", "logits"} <= set(names)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -73,7 +73,7 @@ def ratio_db(signal: Floats, other: Floats) -> float:
 
 @pytest.mark.parametrize(
     ("network", "number", "layer"),
-    [("cnn", 0, "conv1d"), ("cnn", 4, "conv1d_4"), ("cnn", -1, "logits"), ("lstm", 1, "conv1d_1"),
+    [("cnn", 0, "conv2d"), ("cnn", 4, "conv2d_4"), ("cnn", -1, "logits"), ("lstm", 1, "conv2d_1"),
      ("lstm", 2, "lstm"), ("lstm", 3, "lstm_1"), ("lstm", -1, "logits")],
 )  # fmt: skip
 def test_a_damaged_layer_is_found(network: str, number: int, layer: str, windows: Floats) -> None:
