@@ -55,10 +55,10 @@ class BenchSettings:
     """Fresh processes for each model, 1 to 20."""
     decisions: int = 60
     """That count in each of them, 1 to 100000."""
+    paced_s: float = 10.0
+    """For how long each model then decides at the pace of a microphone, 0 to 86400 seconds."""
     minutes: float = 0.0
     """For how long each model then decides without a break, 0 to 1440."""
-    paced: bool = False
-    """Whether it does so at the pace of a microphone, idle between decisions."""
 
     def __post_init__(self) -> None:
         """Check every field against its range."""
@@ -68,18 +68,16 @@ class BenchSettings:
             "threads": (1, 64),
             "runs": (1, MOST_RUNS),
             "decisions": (1, 100_000),
+            "paced_s": (0, 86_400),
             "minutes": (0, 1440),
         }
         for name, (low, high) in limits.items():
             if not low <= (value := getattr(self, name)) <= high:
                 raise SpecError(f"{name} is {value}; expected {low} to {high}")
 
-    def order(self, model: Path, *, sustained: bool = False) -> Order:
-        """What one process is to do."""
-        return Order(
-            str(model), self.hop_s, self.detector, self.threads, self.decisions,
-            sustained_s=60 * self.minutes * sustained, paced=self.paced and sustained,
-        )  # fmt: skip
+    def order(self, model: Path) -> Order:
+        """What one process is to do, of several."""
+        return Order(str(model), self.hop_s, self.detector, self.threads, self.decisions)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -193,7 +191,11 @@ class Measured:
     n_bytes: int
     """Of the file."""
     runs: list[Run] = dataclasses.field(default_factory=list)
+    """One decision right after the other, a fresh process each."""
+    paced: Run | None = None
+    """At the pace of a microphone, idle between decisions: with colder caches, a lower clock."""
     sustained: Run | None = None
+    """One decision right after the other for a long time."""
 
     @property
     def every_run(self) -> Run:
@@ -202,7 +204,7 @@ class Measured:
 
     def slices(self) -> Iterator[Slice]:
         """All that there are."""
-        for run in (*self.runs, *([self.sustained] if self.sustained else [])):
+        for run in filter(None, (*self.runs, self.paced, self.sustained)):
             yield from run.slices
 
 

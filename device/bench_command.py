@@ -39,15 +39,17 @@ if TYPE_CHECKING:
 )
 @click.option("--decisions", default=60, show_default=True, help="That count in each of them.")
 @click.option(
+    "--paced",
+    "paced_s",
+    default=10.0,
+    show_default=True,
+    help="Seconds for which each then decides at the pace of a microphone, idle between.",
+)
+@click.option(
     "--minutes",
     default=0.0,
     show_default=True,
-    help="Then let each model decide without a break for so long, to see it get hot.",
-)
-@click.option(
-    "--paced",
-    is_flag=True,
-    help="With --minutes: at the pace of a microphone, idle between decisions.",
+    help="For which each then decides without a break, to see the machine get hot.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option(
@@ -72,9 +74,6 @@ def bench(
     pipeline of emopi listen. Run it on a machine that does nothing else. Ctrl-C ends it and prints
     what was measured until then.
     """
-    if options["paced"] and not options["minutes"]:
-        raise click.UsageError("--paced is of --minutes; give that too")
-
     from emopi.device.bench import BenchSettings
     from emopi.device.bench_compare import read_earlier
     from emopi.device.bench_measure import bench as measure

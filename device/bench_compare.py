@@ -168,14 +168,14 @@ def read_earlier(path: Path, settings: BenchSettings, names: Sequence[str]) -> E
 
 
 def _parse(fields: Mapping[str, Any]) -> Earlier:
-    models = fields.get("models", [fields])
+    models, board = fields.get("models", [fields]), fields["board"]
     if not models:
         raise ValueError("it has no models")
     return Earlier(
         _text(fields["time"]),
         {_text(name): _text(value) for name, value in fields["machine"].items()},
         {name: fields["settings"][name] for name in ("hop_s", "threads", "detector")},
-        any(fields["board"][name] is True for name in ("throttled", "busy")),
+        True in (board["throttled"], board["busy"]),
         {_text(model["name"]): _figures(model["runs"]) for model in models},
         {model["name"]: _text(model["model"]) for model in models},
     )

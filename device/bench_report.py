@@ -50,9 +50,11 @@ def _model(bench: Bench, model: Measured, earlier: Earlier | None) -> dict[str, 
         "load_ms": round(run.load_ms, 3),
         "first_ms": round(run.first_ms["model"], 3),
         "rss_mb": round(run.rss_mb, 1),
+        "cpu_share": model.paced and round(model.paced.cpu_ms / 1000 / hop_s, 6),
         "python_share": round(run.python_share, 4),
         "runs": [one.to_json() for one in model.runs],
-        "sustained": _sustained(model.sustained, hop_s) if model.sustained else None,
+        "paced": model.paced and _lasting(model.paced, hop_s),
+        "sustained": model.sustained and _lasting(model.sustained, hop_s),
     }
     if earlier:
         found = changes(bench, model, earlier)
@@ -70,11 +72,10 @@ def _figures(run: Run, hop_s: float) -> dict[str, Any]:
         "late": run.late(hop_s),
         "cpu_ms": round(run.cpu_ms, 3),
         "real_time_factor": round(run.total_ms / 1000 / hop_s, 6),
-        "cpu_share": round(run.cpu_ms / 1000 / hop_s, 6),
     }
 
 
-def _sustained(run: Run, hop_s: float) -> dict[str, Any]:
+def _lasting(run: Run, hop_s: float) -> dict[str, Any]:
     slices = [
         {
             "seconds": round(one.seconds, 2),

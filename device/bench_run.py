@@ -34,7 +34,7 @@ BLOCK_S = 0.05
 WARM_UP = 5
 """Decisions after the first, before those that count."""
 MOST_SLICES = 120
-"""Of a sustained run; none is shorter than a second."""
+"""Of a run of some time; none is shorter than a second."""
 REPEATS = 30
 """Of the arithmetic that is timed alone."""
 
@@ -54,15 +54,15 @@ class Order:
     """Of the interpreter."""
     decisions: int = 60
     """In one slice, where no time is given."""
-    sustained_s: float = 0.0
+    seconds: float = 0.0
     """For how long to decide, slice by slice; 0 for one slice of `decisions`."""
     paced: bool = False
     """At the pace of a microphone, idle between; else one decision right after the other."""
 
     @property
     def slices(self) -> int:
-        """How many there will be, or a few less where a decision takes longer than a slice."""
-        return max(1, min(MOST_SLICES, math.ceil(self.sustained_s)))
+        """How many there will be, or less where a decision takes longer than a slice."""
+        return max(1, min(MOST_SLICES, math.ceil(self.seconds)))
 
 
 class Stopwatch:
@@ -93,14 +93,18 @@ class Stopwatch:
         return timed
 
 
-def endless_speech(rate_hz: int, *, paced: bool = False) -> Iterator[AudioBlock]:
+def endless_speech(rate_hz: int) -> Iterator[AudioBlock]:
     """The bundled recording over and over in blocks of `BLOCK_S`."""
     speech = read_clip(Path(str(files("emopi.models"))) / "example.wav", rate_hz)
     source = ArraySource(speech, rate_hz, block_samples=round(BLOCK_S * rate_hz))
+    return itertools.cycle(source.blocks())
+
+
+def at_pace(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
+    """Each block when a microphone would have recorded it."""
     started_s = time.monotonic()
-    for number, block in enumerate(itertools.cycle(source.blocks()), start=1):
-        if paced:
-            time.sleep(max(0.0, started_s + number * BLOCK_S - time.monotonic()))
+    for number, block in enumerate(blocks, start=1):
+        time.sleep(max(0.0, started_s + number * BLOCK_S - time.monotonic()))
         yield block
 
 
@@ -149,8 +153,8 @@ def measure(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
     pipeline = Pipeline(classifier, DecisionSettings(hop_s=order.hop_s), gate=always)
     watch = Stopwatch()
     detector = _watch_stages(watch, pipeline)
-    taken = _by_stage(pipeline, watch, paced=order.paced)
-    first_ms, _ = next(taken)
+    blocks = endless_speech(pipeline.sample_rate_hz)
+    (first_ms, _), *_ = itertools.islice(_by_stage(pipeline, watch, blocks), 1 + WARM_UP)
     spec = classifier.contract.frontend
     n_frames = max(1, round(order.hop_s * spec.sample_rate_hz / spec.hop_samples))
     yield {
@@ -159,7 +163,8 @@ def measure(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "first_ms": first_ms,
         "arithmetic_ms": arithmetic_ms(spec, n_frames),
     }
-    yield from _slices(itertools.islice(taken, WARM_UP, None), order)
+    blocks = at_pace(blocks) if order.paced else blocks
+    yield from _slices(_by_stage(pipeline, watch, blocks), order)
 
 
 def _watch_stages(watch: Stopwatch, pipeline: Pipeline) -> str:
@@ -176,10 +181,9 @@ def _watch_stages(watch: Stopwatch, pipeline: Pipeline) -> str:
 
 
 def _by_stage(
-    pipeline: Pipeline, watch: Stopwatch, *, paced: bool
+    pipeline: Pipeline, watch: Stopwatch, blocks: Iterable[AudioBlock]
 ) -> Iterator[tuple[dict[str, float], float]]:
     """Of each decision the milliseconds by stage, and its CPU time."""
-    blocks = endless_speech(pipeline.sample_rate_hz, paced=paced)
     for passed_ms, cpu_ms in hops(pipeline, blocks):
         yield watch.take_ms() | {"total": passed_ms}, cpu_ms
 
@@ -187,12 +191,12 @@ def _by_stage(
 def _slices(
     taken: Iterator[tuple[dict[str, float], float]], order: Order
 ) -> Iterator[dict[str, Any]]:
-    if not order.sustained_s:
+    if not order.seconds:
         yield _slice(itertools.islice(taken, order.decisions))
         return
-    end_s = time.monotonic() + order.sustained_s
+    end_s = time.monotonic() + order.seconds
     while (now_s := time.monotonic()) < end_s:
-        yield _slice(_until(min(end_s, now_s + order.sustained_s / order.slices), taken))
+        yield _slice(_until(min(end_s, now_s + order.seconds / order.slices), taken))
 
 
 def _until(end_s: float, items: Iterator[Any]) -> Iterator[Any]:

@@ -14,8 +14,11 @@ from emopi.device.board_span import BoardSpan
 from emopi.device.latency import Percentiles
 from emopi.device.text_table import aligned
 
+SHARES = ("p50", "p90", "p95", "p99")
 WIDTH = 100
 """Of a line, in characters."""
+TITLE = 37
+"""Of the first column, so that all tables of stages stand below each other."""
 ROWS = 10
 """Of the table of a sustained run."""
 
@@ -59,15 +62,21 @@ def _head(bench: Bench) -> str:
 
 def _model(model: Measured, hop_s: float) -> str:
     run = model.every_run
-    title = f"{model.name} ({model.contract.model_id}, {model.n_bytes / 1024:.0f} KB)"
-    lines = [title, *_stage_table(run), *(_filled(line) for line in _facts(model, run, hop_s))]
+    lines = [
+        f"{model.name} ({model.contract.model_id}, {model.n_bytes / 1024:.0f} KB)",
+        *_stage_table("back to back", run),
+    ]
+    if model.paced:
+        lines += _stage_table("at a microphone's pace", model.paced)
+    lines += map(_filled, _facts(model, run, hop_s))
     if model.sustained:
-        lines += ["", *_sustained(model.name, model.sustained, hop_s)]
+        lines += _sustained(model.sustained)
     return "\n".join(lines)
 
 
-def _stage_table(run: Run) -> Iterator[str]:
-    head = ("ms", "p50", "p90", "p95", "p99", "max", "first")
+def _stage_table(title: str, run: Run) -> Iterator[str]:
+    title = f"{title}, {len(run.passed_ms['total'])} hops, ms"
+    head = (f"{title:<{TITLE}}", *SHARES, "max", "first")
     rows = [
         (STAGES[stage], *map(_ms, _numbers(found)), _ms(run.first_ms[stage]))
         for stage, found in run.stages.items()
@@ -77,12 +86,15 @@ def _stage_table(run: Run) -> Iterator[str]:
 
 def _facts(model: Measured, run: Run, hop_s: float) -> Iterator[str]:
     yield (
-        f"Real-time factor {_small(run.total_ms / 1000 / hop_s)}: "
-        f"{1000 * hop_s / run.total_ms:.3g} times as fast as sound comes in. It takes "
-        f"{100 * run.cpu_ms / 1000 / hop_s:.2g} % of a core ({_ms(run.cpu_ms)} ms of CPU time a "
-        f"hop); {_late(run, hop_s)}."
+        f"Real-time factor {run.total_ms / 1000 / hop_s:.2g}: {1000 * hop_s / run.total_ms:.3g} "
+        "times as fast as sound comes in."
     )
-    detector = "no speech detector" if run.detector == "none" else f"{run.detector} included"
+    if model.paced:
+        share = model.paced.cpu_ms / 1000 / hop_s
+        yield f"As a sensor it takes {100 * share:.2g} % of a core, a decision every {hop_s:g} s."
+    if late := sum(one.late(hop_s) for one in (*model.runs, model.paced, model.sustained) if one):
+        yield f"{late} decisions TOOK LONGER THAN A HOP LASTS: audio is lost."
+    detector = "without a speech detector" if run.detector == "none" else f"{run.detector} included"
     yield (
         f"Loads in {_ms(run.load_ms)} ms; the first inference takes {_ms(run.first_ms['model'])} "
         f"ms; the process holds {run.rss_mb:.1f} MiB, {detector}."
@@ -91,18 +103,15 @@ def _facts(model: Measured, run: Run, hop_s: float) -> Iterator[str]:
         f"Python's share of a hop, all but FFT, mel product and networks: {run.python_share:.0%}."
     )
     if len(model.runs) > 1:
-        low, high = _ends([one.stages["total"].p50_ms for one in model.runs])
-        yield f"The {len(model.runs)} processes' medians of a whole hop: {_ms(low)} to {_ms(high)}."
+        medians = [one.stages["total"].p50_ms for one in model.runs]
+        yield (
+            f"The {len(medians)} processes' medians of a whole hop: {_ms(min(medians))} to "
+            f"{_ms(max(medians))} ms."
+        )
 
 
-def _sustained(name: str, run: Run, hop_s: float) -> Iterator[str]:
-    seconds = sum(one.seconds for one in run.slices)
-    yield (
-        f"{name} for {seconds / 60:.3g} minutes without a break: {len(run.passed_ms['total'])} "
-        f"decisions, {_late(run, hop_s)}"
-    )
-    yield from _stage_table(run)
-    yield ""
+def _sustained(run: Run) -> Iterator[str]:
+    yield from _stage_table("without a break", run)
     told = BoardSpan.of([one.board for one in run.slices]).told
     rows: list[tuple[str, ...]] = [
         ("minutes", "p50, ms", "p99, ms", "max, ms", "memory, MiB", *told * ["machine"])
@@ -164,28 +173,13 @@ def _cautions(bench: Bench) -> Iterator[str]:
         yield "Interrupted: this is what was measured until then."
 
 
-def _late(run: Run, hop_s: float) -> str:
-    late = run.late(hop_s)
-    if not late:
-        return "none took longer than a hop lasts"
-    return f"{late} of {len(run.passed_ms['total'])} TOOK LONGER THAN A HOP LASTS: audio is lost"
-
-
 def _numbers(found: Percentiles) -> tuple[float, ...]:
     return found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms, found.max_ms
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 def _ms(value: float) -> str:
     """Three digits that count, at most."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"
-
-
-def _small(value: float) -> str:
-    return f"{value:.2g}"
 
 
 def _filled(text: str) -> str:
