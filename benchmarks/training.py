@@ -18,12 +18,13 @@ from pathlib import Path
 
 import click
 
+from emopi.device.versions import versions
 from emopi.train.augment import Perturbation
 from emopi.train.backend import import_tensorflow
 from emopi.train.corpora import Corpora, corpus_hash, read_corpora
 from emopi.train.dataset import features
 from emopi.train.recipe import Recipe, default_recipe
-from emopi.train.run_record import commit, hardware, versions
+from emopi.train.run_record import commit, hardware
 from emopi.train.topology import NETWORKS
 
 

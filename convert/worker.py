@@ -23,6 +23,7 @@ from emopi.convert.results import DEPLOYED, Result, thinned, write_result
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
 from emopi.device.files import write_atomically
+from emopi.device.versions import versions
 from emopi.train import svm
 from emopi.train.conditions import CONDITIONS, condition
 from emopi.train.corpora import corpus_hash, read_corpora
@@ -34,7 +35,6 @@ from emopi.train.run_record import (
     RunRecord,
     commit,
     hardware,
-    versions,
 )
 from emopi.train.summary import Outcome
 from emopi.train.svm import SvmRecipe

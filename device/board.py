@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ class BoardState:
         return dataclasses.asdict(self) | {
             "throttling": None if self.throttling is None else list(self.throttling)
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> BoardState:
+        """The state that `to_json` described."""
+        told = fields["throttling"]
+        return cls(**{**fields, "throttling": None if told is None else tuple(told)})
 
     def describe(self) -> str:
         """In a few words, such as "1500 MHz (ondemand), 48 °C, not throttled"."""

@@ -14,6 +14,8 @@ import click
 from emopi.device.errors import EmopiError, MicrophoneError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emopi.device.audio import AudioSource
     from emopi.device.classifier import Classifier
     from emopi.device.notice import Tell
@@ -84,15 +86,29 @@ def classify(clips: tuple[Path, ...], model: str, profile_path: Path | None, as_
         sys.exit(1)
 
 
+def shipped_models() -> dict[str, Path]:
+    """Name to file, in alphabetical order."""
+    return {path.stem: path for path in sorted(_shipped(".").glob("*.tflite"))}
+
+
 def resolve_model(name: str) -> Path:
     """The path of a model given by path or by the name of a shipped one, such as "cnn-int8"."""
     if Path(name).is_file():
         return Path(name)
-    shipped = {path.stem: path for path in _shipped(".").glob("*.tflite")}
+    shipped = shipped_models()
     if name in shipped:
         return shipped[name]
-    names = ", ".join(sorted(shipped))
+    names = ", ".join(shipped)
     raise ModelError(f"{name!r}: no such model file; expected a path, or one of: {names}")
+
+
+def model_names(models: Sequence[Path]) -> list[str]:
+    """What to call each: its file's name without the suffix, or its path if two share that."""
+    stems = [path.stem for path in models]
+    return [
+        stem if stems.count(stem) == 1 else str(path)
+        for stem, path in zip(stems, models, strict=True)
+    ]
 
 
 def load_profile(path: Path | None, classifier: Classifier) -> Profile | None:

@@ -11,14 +11,12 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emopi.device.audio import ArraySource, read_clip
+from emopi.device.bench_run import WARM_UP, endless_speech, hops
 from emopi.device.board import BoardState, board_name, board_state, memory_mb, resident_mb
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.decision import DecisionSettings
@@ -26,6 +24,7 @@ from emopi.device.errors import EmopiError
 from emopi.device.gate import GateSettings
 from emopi.device.latency import Percentiles
 from emopi.device.pipeline import Pipeline
+from emopi.device.versions import versions
 
 HOT_C = 80.0
 """Raspberry Pis slow down from 80 °C (the 3B+ from 60)."""
@@ -33,7 +32,6 @@ NEEDS_MB = 60.0
 """Memory that `emopi listen` holds with an int8 model."""
 ROUNDS = 40
 """Decisions that are timed, after `WARM_UP` that are not."""
-WARM_UP = 5
 NARROW_MARGIN = 3.0
 """Times faster than needed; with less, another program is enough to lose audio."""
 
@@ -98,11 +96,11 @@ def check_software() -> Section:
         "soundfile",
         "PyAudio",
     )
-    versions = {name: found for name in packages if (found := _version(name))}
-    facts = {"python": platform.python_version(), "platform": platform.machine(), **versions}
-    listed = ", ".join(f"{name} {found}" for name, found in versions.items())
+    found = versions(*packages)
+    listed = ", ".join(f"{name} {found[name]}" for name in packages if name in found)
+    facts = found | {"platform": platform.machine()}
     findings = [Finding(Verdict.OK, f"Python {facts['python']} on {facts['platform']}, {listed}")]
-    old = "ai-edge-litert" not in versions and "tflite-runtime" in versions
+    old = "ai-edge-litert" not in found and "tflite-runtime" in found
     if old and int(np.__version__.partition(".")[0]) >= 2:
         text = f"tflite-runtime does not work with NumPy {np.__version__}"
         findings.append(Finding(Verdict.PROBLEM, text, "pip install 'numpy<2'"))
@@ -148,28 +146,10 @@ def check_speed(
         finding = Finding(Verdict.PROBLEM, str(error), "see [decision] and [gate] of the settings")
         return Section("speed", (finding,), {})
     started_s, cpu_s = time.perf_counter(), time.process_time()
-    times_ms = decision_times_ms(pipeline, rounds)
+    taken = hops(pipeline, endless_speech(pipeline.sample_rate_hz))
+    times_ms = [passed_ms for passed_ms, _ in itertools.islice(taken, WARM_UP, WARM_UP + rounds)]
     took_s = time.perf_counter() - started_s
     return judge_speed(times_ms, decision.hop_s, (time.process_time() - cpu_s) / took_s)
-
-
-def decision_times_ms(pipeline: Pipeline, rounds: int) -> list[float]:
-    """Computing time of each of `rounds` decisions about the bundled recording."""
-    rate_hz = pipeline.sample_rate_hz
-    speech = read_clip(Path(str(files("emopi.models"))) / "example.wav", rate_hz)
-    blocks = ArraySource(speech, rate_hz, block_samples=rate_hz // 20)
-    times_ms: list[float] = []
-    taken_ms = 0.0
-    for block in itertools.cycle(blocks.blocks()):
-        started_s = time.perf_counter()
-        decided = len(list(pipeline.push(block)))
-        taken_ms += 1000 * (time.perf_counter() - started_s)
-        if decided:
-            times_ms += [taken_ms / decided] * decided
-            taken_ms = 0.0
-        if len(times_ms) >= WARM_UP + rounds:
-            break
-    return times_ms[WARM_UP : WARM_UP + rounds]
 
 
 def judge_speed(times_ms: Sequence[float], hop_s: float, busy: float) -> Section:
@@ -243,10 +223,3 @@ def _complaints(state: BoardState) -> list[Finding]:
         text = f"{state.load:.1f} processes want the {state.cores} cores"
         found.append((text, "end other programs (top); the times above are too long so far"))
     return [Finding(Verdict.WARNING, *one) for one in found]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

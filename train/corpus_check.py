@@ -15,8 +15,8 @@ from typing import Any
 
 from emopi.device.audio import FileSource, read_clip
 from emopi.device.errors import AudioError
+from emopi.device.progress import track
 from emopi.train.corpora import LABELS, CorpusReport, Ravdess, Reader, recognize
-from emopi.train.progress import track
 
 _FEW = 64
 """Files that one process reads sooner than others start."""

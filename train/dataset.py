@@ -22,9 +22,9 @@ from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError, EmopiError
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.normalization import Normalization, c0_range, fit_window, relative_level, silence
+from emopi.device.progress import track
 from emopi.train.augment import FeatureAugmentation, Perturbation, augment, perturb, rng_for
 from emopi.train.corpora import LABELS, Utterance
-from emopi.train.progress import track
 from emopi.train.vocal_tract import stretch
 
 CACHE_FORMAT = 2

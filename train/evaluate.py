@@ -19,9 +19,9 @@ from emopi.device.decision import Decision
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.files import write_atomically
 from emopi.device.pipeline import classify
+from emopi.device.progress import track
 from emopi.train.conditions import Alter
 from emopi.train.corpora import Utterance, ids_hash, read_corpora, readers_named
-from emopi.train.progress import track
 from emopi.train.scores import Ints, intervals_json
 from emopi.train.splits import ALL, RULES, Fold, load_protocol, split
 from emopi.train.summary import NO_ANSWER, Outcome

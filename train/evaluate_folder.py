@@ -16,9 +16,9 @@ from emopi.device.classifier import Classifier
 from emopi.device.contract import Contract, read
 from emopi.device.decision import Decision
 from emopi.device.errors import ModelError
+from emopi.device.progress import track
 from emopi.train.corpora import Utterance, read_corpora
 from emopi.train.evaluate import Evaluation, classify_all, unseen_clips
-from emopi.train.progress import track
 from emopi.train.splits import Protocol, load_protocol
 from emopi.train.summary import Summary, summarize
 

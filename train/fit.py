@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emopi.device.frontend import Floats
+from emopi.device.versions import versions
 from emopi.train.corpora import (
     LABELS,
     Corpora,
@@ -21,7 +22,7 @@ from emopi.train.corpora import (
 )
 from emopi.train.dataset import FeatureSet, WindowSampler, centred, features, statistics
 from emopi.train.recipe import Recipe
-from emopi.train.run_record import RunRecord, commit, hardware, own_folder, versions
+from emopi.train.run_record import RunRecord, commit, hardware, own_folder
 from emopi.train.splits import Fold, Split, hold_out, load_protocol, split
 from emopi.train.teacher import Teacher
 from emopi.train.training import Training

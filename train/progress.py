@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from emopi.device.progress import shows_bars
 from emopi.train.corpora import LABELS
-
-T = TypeVar("T")
 
 EVIDENCE_EPOCH, EVIDENCE_ACCURACY = 10, 0.2
 """Training accuracy that a sound training has passed by that epoch."""
-
-
-def track(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """Yield `items` and show how far it is, on stderr, if that is a terminal and rich is there."""
-    if not (sys.stderr.isatty() and _rich()):
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track as rich_track
-
-    yield from rich_track(
-        items, description=title, total=total, console=Console(stderr=True), transient=True
-    )
 
 
 class TrainingProgress:
@@ -57,7 +42,7 @@ class TrainingProgress:
             text += f"  validation {entry['validation_accuracy']:.1%}"
         if epoch == EVIDENCE_EPOCH and entry["accuracy"] < EVIDENCE_ACCURACY:
             text += f"  NOT LEARNING YET (chance: {1 / len(LABELS):.1%}); are the labels right?"
-        if sys.stderr.isatty() and _rich():
+        if shows_bars():
             self._bar(epoch, text)
         elif epoch % 10 == 0 or epoch in (1, self._epochs):
             print(f"epoch {epoch}/{self._epochs}  {text}", file=sys.stderr, flush=True)
@@ -89,7 +74,7 @@ class TrainingProgress:
 @contextlib.contextmanager
 def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of (bytes so far, bytes in all) that shows a bar on a terminal's stderr."""
-    if not (sys.stderr.isatty() and _rich()):
+    if not shows_bars():
         yield lambda _done, _total: None
         return
     from rich.console import Console
@@ -99,7 +84,3 @@ def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _rich() -> bool:
-    return find_spec("rich") is not None

@@ -10,7 +10,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -138,17 +137,6 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
             (out / LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 out.rmdir()  # if nothing came of it
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """The installed version of Python and of each package that is there."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def commit() -> str | None:

@@ -86,18 +86,18 @@ def _views(layers: Any, x: Any, n_views: int) -> Any:
 
 
 def _lstm(layers: Any, x: Any, n_views: int) -> Any:
-    """Two convolutions that shorten the sequence eightfold, then two LSTMs, pooled over time."""
-    assert n_views == 1
-    x = layers.Reshape((1, *x.shape[1:]))(x)
-    x = _conv(layers, x, 64, 5, strides=2)
-    x = layers.MaxPooling2D((1, 2))(x)
-    x = _conv(layers, x, 96, 3)
-    x = layers.MaxPooling2D((1, 2))(x)
+    """The cnn's first residual convolutions, an LSTM on what is left of the frames, an eighth."""
+    if n_views != 1:
+        raise ValueError(f"an lstm has one view of a window, not {n_views}")
+    x = _views(layers, x, n_views)
+    x = _conv(layers, x, 96, 5, strides=2)
+    for width in (96, 128):
+        x = layers.MaxPooling2D((1, 2))(x)
+        x = _residual(layers, x, width)
+        x = layers.Dropout(0.05)(x)
     x = layers.Reshape(x.shape[2:])(x)
     x = _lstm_layer(layers, 128)(x)
-    x = layers.Dropout(0.3)(x)
-    x = _lstm_layer(layers, 128)(x)
-    x = layers.GlobalAveragePooling1D()(x)
+    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     return layers.Dropout(0.3)(x)
 
 

@@ -18,12 +18,14 @@ from emopi.convert.comparison.timing import Timing, ratio_of_medians, timings
 from emopi.convert.comparison.twins import float_twins
 from emopi.device.board import BoardState, board_state
 from emopi.device.classifier import Classifier
+from emopi.device.commands import model_names
 from emopi.device.decision import Decision
 from emopi.device.errors import ComparisonError
+from emopi.device.progress import track
+from emopi.device.versions import versions
 from emopi.train.corpora import Utterance, read_corpora
 from emopi.train.evaluate import Evaluation, training_clips, unseen_clips
-from emopi.train.progress import track
-from emopi.train.run_record import hardware, versions
+from emopi.train.run_record import hardware
 from emopi.train.splits import description
 from emopi.train.summary import Outcome
 
@@ -250,7 +252,7 @@ def compare(
             len(chosen.test & training_clips(evaluation.contract, utterances)), footprint, timing,
         )
         for name, path, evaluation, (footprint, timing)
-        in zip(names(models), models, evaluations, costs, strict=True)
+        in zip(model_names(models), models, evaluations, costs, strict=True)
     )  # fmt: skip
     return Comparison(protocol, chosen.name, tuple(compared), rounds, before, after)
 
@@ -275,15 +277,6 @@ def load(models: Sequence[Path]) -> list[Classifier]:
                 "same in the same order"
             )
     return classifiers
-
-
-def names(models: Sequence[Path]) -> list[str]:
-    """What to call each: its file's name without the suffix, or its path if two share that."""
-    stems = [path.stem for path in models]
-    return [
-        stem if stems.count(stem) == 1 else str(path)
-        for stem, path in zip(stems, models, strict=True)
-    ]
 
 
 def _by_model(said: Sequence[tuple[Decision, ...]]) -> list[tuple[Decision, ...]]:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from emopi.convert.comparison.interpreters import placed_tensors, plain_interpreter
-from emopi.convert.comparison.process import answers, serve
 from emopi.device.board import resident_mb
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.contract import read
-from emopi.train.progress import track
+from emopi.device.process import answers, serve
+from emopi.device.progress import track
 
 PROCESSES = 3
 """Of which each figure is the median."""

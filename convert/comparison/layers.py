@@ -22,7 +22,7 @@ from emopi.device.contract import Contract, read
 from emopi.device.errors import ComparisonError, ModelError
 from emopi.device.frontend import Floats, extract
 from emopi.device.normalization import fit_window
-from emopi.train.progress import track
+from emopi.device.progress import track
 
 WINDOWS = 16
 """Of test clips, from which ratios and ranges are drawn."""

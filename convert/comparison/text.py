@@ -18,6 +18,7 @@ from emopi.convert.comparison.tables import (
     recall_table,
 )
 from emopi.convert.comparison.verdict import Verdict
+from emopi.device.text_table import aligned
 
 LAYERS = 8
 """The most that `--explain` lists of a model."""
@@ -90,15 +91,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 
 def _plain(table: Table) -> str:
-    rows = [table.head, *table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *others = zip(row, widths, strict=True)
-        lines.append(
-            "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)])
-        )
-    return "\n".join([table.title, *lines, _filled(table.note)])
+    return "\n".join([table.title, *aligned([table.head, *table.rows]), _filled(table.note)])
 
 
 def _filled(text: str) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from emopi.convert.comparison import ROUNDS
-from emopi.convert.comparison.process import answers, serve
 from emopi.device.audio import read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import Floats, extract
 from emopi.device.latency import Percentiles
-from emopi.train.progress import track
+from emopi.device.process import answers, serve
+from emopi.device.progress import track
 from emopi.train.scores import RESAMPLES
 
 WARM_UP = 10

@@ -23,6 +23,7 @@ from support import MODELS, RAVDESS_16K, needs_16k, run_emopi, speech
 from emopi.convert.comparison import comparison, page
 from emopi.convert.comparison.command import compare as command
 from emopi.convert.comparison.comparison import compare
+from emopi.device.commands import model_names
 from emopi.device.contract import attach, read
 from emopi.device.errors import (
     ComparisonError,
@@ -312,7 +313,7 @@ def test_seen_clips_if_one_insists(voices: Path, tmp_path: Path) -> None:
 
 
 def test_fold_of_the_first_model_by_default(tmp_path: Path) -> None:
-    names = comparison.names([tmp_path / "a" / "x.tflite", tmp_path / "b" / "x.tflite", INT8])
+    names = model_names([tmp_path / "a" / "x.tflite", tmp_path / "b" / "x.tflite", INT8])
     assert names == [str(tmp_path / "a" / "x.tflite"), str(tmp_path / "b" / "x.tflite"), "cnn-int8"]
 
 

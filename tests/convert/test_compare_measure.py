@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ from emopi.convert.comparison import hearing
 from emopi.convert.comparison.footprint import footprints
 from emopi.convert.comparison.hearing import SharedClip, hear
 from emopi.convert.comparison.layers import layer_ranges, look_inside
-from emopi.convert.comparison.process import answers
 from emopi.convert.comparison.timing import ratio_of_medians, timings
 from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier
@@ -89,66 +86,6 @@ class TestHearing:
         with pytest.raises(ValueError, match="400 samples where another pipeline had 500"):
             once.push(np.zeros(400, np.float32))
         once.close()
-
-
-class TestProcess:
-    def script(self, folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A module `asked` that fresh processes can import."""
-        head = "import os, sys\nfrom emopi.convert.comparison.process import serve\n"
-        (folder / "asked.py").write_text(head + textwrap.dedent(text))
-        monkeypatch.setenv("PYTHONPATH", str(folder))
-
-    def test_answers_come_as_they_are(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        self.script(
-            tmp_path,
-            """
-            threads = os.environ["OPENBLAS_NUM_THREADS"]
-            sys.exit(serve(lambda order: iter([order["x"], os.getpid(), threads])))
-            """,
-            monkeypatch,
-        )
-        said, pid, threads = answers("asked", {"x": [1, "é"]})
-        assert (said, threads) == ([1, "é"], "1")
-        assert pid != os.getpid()
-
-    @pytest.mark.parametrize(
-        ("code", "message"),
-        [
-            ("raise KeyError('lost')", r"\(exit status 1\): KeyError: 'lost'"),
-            ("os.kill(os.getpid(), 11)", r"\(signal 11\): it said nothing"),
-            (
-                "def no(order):\n    from emopi.device.errors import ModelError\n"
-                "    raise ModelError('no model')\n    yield\nsys.exit(serve(no))",
-                r"\(exit status 1\): no model$",
-            ),
-        ],
-    )
-    def test_failures_are_told(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
-    ) -> None:
-        self.script(tmp_path, code, monkeypatch)
-        with pytest.raises(ComparisonError, match="measuring failed " + message):
-            list(answers("asked", 0))
-
-    def test_ends_with_who_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.script(
-            tmp_path,
-            """
-            import time
-            def slowly(order):
-                yield os.getpid()
-                time.sleep(600)
-            sys.exit(serve(slowly))
-            """,
-            monkeypatch,
-        )
-        asked = answers("asked", 0)
-        pid = next(asked)
-        asked.close()
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
 
 
 class TestCosts:

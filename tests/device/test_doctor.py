@@ -190,8 +190,8 @@ def test_software() -> None:
 
 
 def test_tflite_runtime_with_a_numpy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"tflite-runtime": "2.14.0", "numpy": "2.0.1"}
-    monkeypatch.setattr(doctor, "_version", versions.get)
+    found = {"python": "3.11.2", "tflite-runtime": "2.14.0", "numpy": "2.0.1"}
+    monkeypatch.setattr(doctor, "versions", lambda *_: found)
     monkeypatch.setattr(doctor.np, "__version__", "2.0.1")
     section = doctor.check_software()
     assert ills(section) == ["tflite-runtime does not work with NumPy 2.0.1"]
