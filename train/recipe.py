@@ -34,7 +34,7 @@ class Recipe:
     augmentation: FeatureAugmentation = dataclasses.field(default_factory=FeatureAugmentation)
 
 
-EPOCHS = {"cnn": 200, "lstm": 200}
+EPOCHS = {"cnn": 200, "lstm": 120}
 
 VIEWS: dict[str, tuple[float, ...]] = {"cnn": (0.88, 1.0, 1.12), "lstm": (1.0,)}
 

@@ -64,12 +64,7 @@ def _cnn(layers: Any, x: Any, n_views: int) -> Any:
 
     Over time the mean and the maximum are pooled, over the views the mean of both.
     """
-    x = _views(layers, x, n_views)
-    x = _conv(layers, x, 96, 5, strides=2)
-    for width in (96, 128, 160):
-        x = layers.MaxPooling2D((1, 2))(x)
-        x = _residual(layers, x, width)
-        x = layers.Dropout(0.05)(x)
+    x = _residuals(layers, _views(layers, x, n_views), (96, 128, 160))
     loudest = layers.MaxPooling2D((1, x.shape[2]))(x)
     pool = layers.GlobalAveragePooling2D
     return layers.Dropout(0.3)(layers.Concatenate()([pool()(x), pool()(loudest)]))
@@ -89,12 +84,7 @@ def _lstm(layers: Any, x: Any, n_views: int) -> Any:
     """The cnn's first residual convolutions, an LSTM on what is left of the frames, an eighth."""
     if n_views != 1:
         raise ValueError(f"an lstm has one view of a window, not {n_views}")
-    x = _views(layers, x, n_views)
-    x = _conv(layers, x, 96, 5, strides=2)
-    for width in (96, 128):
-        x = layers.MaxPooling2D((1, 2))(x)
-        x = _residual(layers, x, width)
-        x = layers.Dropout(0.05)(x)
+    x = _residuals(layers, _views(layers, x, n_views), (96, 128))
     x = layers.Reshape(x.shape[2:])(x)
     x = _lstm_layer(layers, 128)(x)
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
@@ -114,6 +104,15 @@ def _lstm_layer(layers: Any, units: int) -> Any:
     from emopi.train.clipped_lstm import ClippedLSTMCell
 
     return layers.RNN(ClippedLSTMCell(units, clip=CELL_CLIP), return_sequences=True)
+
+
+def _residuals(layers: Any, x: Any, widths: Sequence[int]) -> Any:
+    """Half the frames, then half of what there is and a residual block for each of `widths`."""
+    x = _conv(layers, x, 96, 5, strides=2)
+    for width in widths:
+        x = layers.MaxPooling2D((1, 2))(x)
+        x = layers.Dropout(0.05)(_residual(layers, x, width))
+    return x
 
 
 def _residual(layers: Any, x: Any, width: int) -> Any:
