@@ -23,6 +23,7 @@ from benchmarks.instructions.cores import CORES
 from benchmarks.instructions.emulation import HERE, Counted, Emulation
 from benchmarks.instructions.report import page
 from benchmarks.instructions.tally import CountError, changes
+from emopi.convert.comparison import instructions
 from emopi.device.commands import resolve_model
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
@@ -30,9 +31,11 @@ from emopi.device.files import write_atomically
 from emopi.train.dataset import default_cache
 
 SHIPPED = ("cnn-int8", "cnn-float32", "lstm-int8", "lstm-float32")
-COMMITTED = HERE / "counts.json"
+COMMITTED = HERE.parents[1] / "convert" / "comparison" / instructions.COMMITTED
+"""Where emopi compare finds them."""
+
 RESULTS = HERE / "RESULTS.md"
-NOTHING: dict[str, Any] = {"versions": {}, "models": {}, "counts": {}}
+NOTHING: dict[str, Any] = {"versions": {}, "models": {}, "graphs": {}, "counts": {}}
 
 
 @click.command()
@@ -44,7 +47,7 @@ NOTHING: dict[str, Any] = {"versions": {}, "models": {}, "counts": {}}
 )
 @click.option("--mirror", default="http://deb.debian.org/debian", show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Cores to use.")
-@click.option("--update", is_flag=True, help="Write counts.json and RESULTS.md.")
+@click.option("--update", is_flag=True, help="Commit the counts and RESULTS.md.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def main(
     models: tuple[str, ...], cache: Path | None, mirror: str, jobs: int, update: bool, as_json: bool
@@ -69,7 +72,7 @@ def main(
 
 def _commit(before: dict[str, Any], found: dict[str, Any]) -> None:
     """Write the committed counts and their page; models that were not counted stay."""
-    now = found | {key: before[key] | found[key] for key in ("models", "counts")}
+    now = found | {key: before[key] | found[key] for key in ("models", "graphs", "counts")}
     write_atomically(COMMITTED, json.dumps(now, indent=1).encode() + b"\n")
     text = f"# Instructions of the shipped models\n\n    make bench-instructions\n\n{page(now)}\n"
     write_atomically(RESULTS, text.encode())
@@ -110,8 +113,15 @@ def _count(emulation: Emulation, named: dict[str, Path], jobs: int) -> dict[str,
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    ids = {name: read(path)[1].model_id for name, path in named.items()}
-    return {"versions": versions, "models": ids, "counts": counts}
+    files = {name: read(path) for name, path in named.items()}
+    digest = instructions.graph_digest
+    return {
+        "versions": versions,
+        "boards": {core.name: [board.name for board in core.boards] for core in CORES},
+        "models": {name: contract.model_id for name, (_, contract) in files.items()},
+        "graphs": {name: digest(content) for name, (content, _) in files.items()},
+        "counts": counts,
+    }
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ CORE_NAMES = tuple(core.name for core in CORES)
 EXPECTED = ("hop", "detector")
 """The stages that a person waits for."""
 
+GAIN = """Which board gains what by int8: its instructions over those of float32, of the network
+alone and of the whole hop (without the speech detector, which both need):"""
+
 EXPECTATION = """What to expect of a hop with the speech detector, half a second of sound to a
 decision, **if** a core completes as many instructions a cycle as is assumed: no measurement, no
 promise."""
@@ -27,6 +30,7 @@ def page(found: dict[str, Any], beside: Sequence[Change] | None = None) -> str:
         [
             f"{', '.join(found['models'].values())}; {versions}",
             f"Million instructions, one thread:\n\n{_counted(counts)}",
+            f"{GAIN}\n\n{_gained(counts)}",
             *committed,
             f"Against the aims:\n\n{_aims(counts)}",
             f"{EXPECTATION}\n\n{_expected(counts)}",
@@ -41,6 +45,27 @@ def _counted(counts: Counts) -> str:
             figures = [f"{by_core[core][stage] / 1e6:.2f}" for core in CORE_NAMES]
             rows.append([model, stage, *figures])
     return _table(["model", "stage", *CORE_NAMES], rows)
+
+
+def _gained(counts: Counts) -> str:
+    networks = [
+        name for model in counts
+        if (name := model.removesuffix("-int8")) != model and f"{name}-float32" in counts
+    ]  # fmt: skip
+    columns = [(name, stage) for name in networks for stage in ("network", "hop")]
+    rows = [
+        [
+            f"Raspberry Pi {', '.join(board.name for board in core.boards)}", core.name,
+            *(f"{_gain(counts, *column, core.name):.2f}" for column in columns),
+        ]
+        for core in CORES
+    ]  # fmt: skip
+    return _table(["board", "core", *(f"{name}, {stage}" for name, stage in columns)], rows)
+
+
+def _gain(counts: Counts, network: str, stage: str, core: str) -> float:
+    int8, exact = (counts[f"{network}-{precision}"] for precision in ("int8", "float32"))
+    return int8[core][stage] / exact[core][stage]
 
 
 def _changed(beside: Sequence[Change]) -> str:

@@ -13,14 +13,16 @@ from typing import Any
 from emopi.convert.comparison import ROUNDS
 from emopi.convert.comparison.footprint import Footprint, footprints
 from emopi.convert.comparison.hearing import hear
+from emopi.convert.comparison.instructions import counted, ratios
+from emopi.convert.comparison.layers import can_look_inside
+from emopi.convert.comparison.loading import load
 from emopi.convert.comparison.paired import Paired, paired
 from emopi.convert.comparison.timing import Timing, ratio_of_medians, timings
 from emopi.convert.comparison.twins import float_twins
 from emopi.device.board import BoardState, board_state
-from emopi.device.classifier import Classifier
 from emopi.device.commands import model_names
+from emopi.device.contract import read
 from emopi.device.decision import Decision
-from emopi.device.errors import ComparisonError
 from emopi.device.progress import track
 from emopi.device.versions import versions
 from emopi.train.corpora import Utterance, read_corpora
@@ -44,6 +46,8 @@ class Compared:
     """Test clips that it was trained on; 0 unless that was allowed."""
     footprint: Footprint
     timing: Timing
+    instructions: dict[str, int] | None = None
+    """Of the network on each core of a Raspberry Pi; None if they were not counted."""
 
     @property
     def outcome(self) -> Outcome:
@@ -60,6 +64,7 @@ class Compared:
             "bytes": self.n_bytes,
             **self.footprint.to_json(),
             "latency": self.timing.to_json(),
+            "instructions": self.instructions,
         }
 
 
@@ -126,6 +131,11 @@ class Pair:
         """Of the files."""
         return self.b.n_bytes / self.a.n_bytes
 
+    @property
+    def instruction_ratio(self) -> dict[str, float] | None:
+        """Of the networks on each core of a Raspberry Pi; None if they were not counted."""
+        return ratios(self.b.instructions, self.a.instructions)
+
     def to_json(self) -> dict[str, Any]:
         """The pair's figures; a and b are names of models."""
         ratio, interval = self.latency
@@ -138,6 +148,7 @@ class Pair:
             "size_ratio": self.size_ratio,
             "latency_ratio": ratio,
             "total_latency_ratio": self.b.timing.cpu_ms["total"] / self.a.timing.cpu_ms["total"],
+            "instruction_ratio": self.instruction_ratio,
             "model_mb_change": self.b.footprint.model_mb - self.a.footprint.model_mb,
             "intervals": intervals,
             "changed_clips": [clip.to_json() for clip in self.changed_clips],
@@ -224,8 +235,8 @@ def compare(
 ) -> Comparison:
     """Hear the test clips of a fold with every model, then measure what each costs.
 
-    Without `fold`, the one that the first model was trained on. Raises `ComparisonError` for fewer
-    than two models, the same one twice, or different labels, and as `evaluate` does.
+    Without `fold`, the one that the first model was trained on. Raises as `load` and
+    `evaluate` do.
     """
     classifiers = load(models)
     utterances = read_corpora(corpus).utterances
@@ -250,33 +261,12 @@ def compare(
         Compared(
             name, path, path.stat().st_size, evaluation,
             len(chosen.test & training_clips(evaluation.contract, utterances)), footprint, timing,
+            counted(read(path)[0]) if can_look_inside() else None,
         )
         for name, path, evaluation, (footprint, timing)
         in zip(model_names(models), models, evaluations, costs, strict=True)
     )  # fmt: skip
     return Comparison(protocol, chosen.name, tuple(compared), rounds, before, after)
-
-
-def load(models: Sequence[Path]) -> list[Classifier]:
-    """The models, checked that they can be set against each other; raises as `compare` does."""
-    if len(models) < 2:
-        raise ComparisonError(f"{len(models)} model; expected two or more to compare")
-    classifiers = [Classifier(path) for path in models]
-    first = classifiers[0]
-    known: dict[str, Classifier] = {}
-    for classifier in classifiers:
-        twin = known.setdefault(classifier.contract.model_sha256, classifier)
-        if twin is not classifier:
-            raise ComparisonError(
-                f"{twin.path} and {classifier.path} are the same model; name two that differ"
-            )
-        if classifier.contract.labels != first.contract.labels:
-            raise ComparisonError(
-                f"{first.path} knows the labels {', '.join(first.contract.labels)}, but "
-                f"{classifier.path} knows {', '.join(classifier.contract.labels)}; expected the "
-                "same in the same order"
-            )
-    return classifiers
 
 
 def _by_model(said: Sequence[tuple[Decision, ...]]) -> list[tuple[Decision, ...]]:

@@ -6,13 +6,22 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emopi.convert.comparison.comparison import Compared, Comparison, Pair
+from emopi.convert.comparison.instructions import boards, counted_cores
 from emopi.convert.comparison.layers import Inside
 from emopi.convert.comparison.verdict import points, points_span
 from emopi.train.scores import intervals_json
+
+COUNTED = (
+    " Instructions of the network on a Raspberry Pi were counted under emulation, for graphs like "
+    "the shipped ones: less is faster, but they are not times."
+)
+
+NOTHING = "-"
+"""For a figure that a model has not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,11 +52,7 @@ def cost_table(comparison: Comparison) -> Table:
         "What they cost",
         [model.name for model in comparison.models],
         [_cost(model) for model in comparison.models],
-        f"Times: one thread, warm, {comparison.rounds} windows, the models taking turns; the front "
-        "end is that of a whole window. CPU: median computing time, to which other work on the "
-        "machine does not add; p50 to p99 are of the time that passed. Loading, first inference "
-        f"and memory: in fresh processes, memory by {comparison.models[0].footprint.memory_source}."
-        " The arena holds the activations without XNNPACK, which plans its own.",
+        _cost_note(comparison),
     )
 
 
@@ -106,9 +111,13 @@ def spreadsheet(comparison: Comparison) -> str:
 def _by_column(
     title: str, names: Sequence[str], columns: Sequence[dict[str, str]], note: str
 ) -> Table:
-    """Models side by side, one figure a row: narrow enough for a terminal or a phone."""
-    rows = tuple((figure, *(column[figure] for column in columns)) for figure in columns[0])
-    return Table(title, ("", *names), rows, note)
+    """Models side by side, one figure a row: narrow enough for a terminal or a phone.
+
+    Without the rows that tell nothing of any.
+    """
+    rows = [(figure, *(column[figure] for column in columns)) for figure in columns[0]]
+    told = tuple(row for row in rows if set(row[1:]) != {NOTHING})
+    return Table(title, ("", *names), told, note)
 
 
 def _accuracy(model: Compared) -> dict[str, str]:
@@ -148,6 +157,7 @@ def _cost(model: Compared) -> dict[str, str]:
         "first inference, ms": f"{room.first_ms:.1f}",
         **cpu,
         **times,
+        **_by_board("instructions, M", model.instructions, 1e-6, 1),
     }
 
 
@@ -167,6 +177,28 @@ def _differences(pair: Pair) -> dict[str, str]:
         "file, times": f"{pair.size_ratio:.2f}",
         "network's CPU time, times": f"{ratio:.2f}",
         "network's CPU time, 95 %": f"{bounds[0]:.2f} to {bounds[1]:.2f}",
+        **_by_board("instructions, times", pair.instruction_ratio, 1, 2),
+    }
+
+
+def _cost_note(comparison: Comparison) -> str:
+    counted = any(model.instructions for model in comparison.models)
+    return (
+        f"Times: one thread, warm, {comparison.rounds} windows, the models taking turns; the front "
+        "end is that of a whole window. CPU: median computing time, to which other work on the "
+        "machine does not add; p50 to p99 are of the time that passed. Loading, first inference "
+        f"and memory: in fresh processes, memory by {comparison.models[0].footprint.memory_source}."
+        " The arena holds the activations without XNNPACK, which plans its own."
+    ) + (COUNTED if counted else "")
+
+
+def _by_board(
+    title: str, figures: Mapping[str, float] | None, unit: float, digits: int
+) -> dict[str, str]:
+    """A row for each core that instructions were counted on; a dash where these were not."""
+    return {
+        f"Pi {boards(core)}, {title}": f"{unit * figures[core]:.{digits}f}" if figures else NOTHING
+        for core in counted_cores()
     }
 
 

@@ -17,6 +17,8 @@ import math
 from typing import Any
 
 from emopi.convert.comparison.comparison import Compared, Comparison, Pair
+from emopi.convert.comparison.instructions import boards
+from emopi.device.board import BoardState
 
 MARGIN = 0.02
 """UAR that a faster or smaller model may cost."""
@@ -99,7 +101,7 @@ def _choose(comparison: Comparison) -> tuple[Compared | None, str]:
     fast = [model for model in good if _window_ms(model) <= ALIKE * least_ms]
     chosen = min(fast, key=lambda model: model.n_bytes)
     return chosen, f"Choose {chosen.name} here. " + " ".join(
-        [_why_good(comparison, chosen, best, lows), _why_chosen(chosen, good, fast)]
+        [_why_good(comparison, chosen, best, lows), _why_chosen(comparison, chosen, good, fast)]
     ).strip()
 
 
@@ -124,13 +126,15 @@ def _why_good(
     )
 
 
-def _why_chosen(chosen: Compared, good: list[Compared], fast: list[Compared]) -> str:
+def _why_chosen(
+    comparison: Comparison, chosen: Compared, good: list[Compared], fast: list[Compared]
+) -> str:
     if len(good) == 1:
         return ""
     ms = f"{_window_ms(chosen):.1f} ms of computing a window, front end included"
-    of = "both" if len(good) == 2 else f"the {len(good)} that are as good by that measure"
     if len(fast) == 1:
-        return f"It is the fastest of {of} ({ms})."
+        fastest = f"the fastest of the {len(good)} that are as good by that measure"
+        return f"It is {'the faster' if len(comparison.models) == 2 else fastest} ({ms})."
     return (
         f"It is the smallest ({_kb(chosen)}) of those that are as fast as the fastest, to "
         f"{100 * (ALIKE - 1):.0f} % ({ms})."
@@ -138,9 +142,12 @@ def _why_chosen(chosen: Compared, good: list[Compared], fast: list[Compared]) ->
 
 
 def _reason(pair: Pair, comparison: Comparison) -> str:
+    architecture = comparison.machine["architecture"].lower()
     sentences = [_accuracy(pair), _cost(pair)]
     if slower(pair):
-        sentences.append(_why_slower(pair, comparison.machine["architecture"]))
+        sentences.append(_why_slower(pair, architecture))
+    if not _on_arm(architecture):
+        sentences.append(_on_boards(pair))
     return " ".join(filter(None, sentences))
 
 
@@ -178,13 +185,24 @@ def _cost(pair: Pair) -> str:
 
 def _why_slower(pair: Pair, architecture: str) -> str:
     kinds = [(model.outcome.network, model.outcome.precision) for model in (pair.a, pair.b)]
-    on_x86 = architecture.lower() in ("x86_64", "amd64")
+    on_x86 = architecture in ("x86_64", "amd64")
     if on_x86 and kinds == [("lstm", "float32"), ("lstm", "int8")]:
         return (
-            "LiteRT has a vector kernel for the int8 LSTM on ARM and none on x86-64: measure on "
-            "the Raspberry Pi before you decide by speed."
+            "LiteRT has a vector kernel for the int8 LSTM on ARM and none on x86-64; it has one "
+            "for dynamic-int8, which is as small: convert to that for a PC."
         )
     return ""
+
+
+def _on_boards(pair: Pair) -> str:
+    """What a Raspberry Pi would execute, where that was counted; times were measured elsewhere."""
+    if not (found := pair.instruction_ratio):
+        return ""
+    by_board = [f"{ratio:.2f} on {boards(core)}" for core, ratio in found.items()]
+    return (
+        f"On a Raspberry Pi its network executes, times the instructions: {'; '.join(by_board)} "
+        "(counted under emulation, no measurement of time)."
+    )
 
 
 def _cautions(comparison: Comparison) -> list[str]:
@@ -197,17 +215,30 @@ def _cautions(comparison: Comparison) -> list[str]:
             f"Each of the {len(comparison.pairs)} pairs has an interval of its own; of twenty such "
             "intervals, one misses the truth by chance."
         )
-    if not comparison.machine["architecture"].lower().startswith(("arm", "aarch64")):
+    if not _on_arm(comparison.machine["architecture"].lower()):
         found.append("Times and memory are of this machine, not of a Raspberry Pi.")
     if comparison.before.busy or comparison.after.busy:
         found.append(
             f"The machine had other work ({comparison.before.describe()}), so more time passed "
             "than need be; the models are set against each other by CPU time, which bears that."
         )
+    if during := _since(comparison.before, comparison.after):
+        found.append(f"The machine was held back during the timing: {', '.join(during)}.")
     for when, state in (("before", comparison.before), ("after", comparison.after)):
         if state.throttled_now:
             found.append(f"The machine was held back {when} the timing: {state.describe()}.")
     return found
+
+
+def _since(before: BoardState, after: BoardState) -> list[str]:
+    """What has befallen the board between the two and is over."""
+    old, new = before.throttling or (), after.throttling or ()
+    past = [word.removesuffix(" since boot") for word in new if word not in old]
+    return [word for word in past if not word.endswith("now") and f"{word} now" not in new]
+
+
+def _on_arm(architecture: str) -> bool:
+    return architecture.startswith(("arm", "aarch64"))
 
 
 def _change(comparison: Comparison, a: Compared, b: Compared) -> tuple[float, tuple[float, float]]:

@@ -21,6 +21,7 @@ if not (ROOT / "benchmarks").is_dir():
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT)
     from benchmarks.instructions import emulation, guest
+    from benchmarks.instructions.__main__ import COMMITTED, RESULTS
     from benchmarks.instructions.cores import CORES, Board, Core
     from benchmarks.instructions.report import page
     from benchmarks.instructions.tally import AIMS, Aim, CountError, changes, per_call
@@ -100,6 +101,7 @@ def test_page_says_what_is_met_missed_and_grown() -> None:
     assert "| cnn-int8 / cnn-float32, network | cortex-a76 | 0.30 | 0.30 | met |" in text
     assert "| cnn-int8, hop + detector | cortex-a76 | 9.6 M | 8.0 M | **missed** |" in text
     assert "| cnn-int8, hop | cortex-a72 | 6.0 M | 20.0 M | met |" in text
+    assert "| Raspberry Pi Zero 2 W, 3 B | cortex-a53 | 0.30 | 0.50 |" in text
     assert "lstm" not in text
     assert "| Raspberry Pi 5 | cortex-a76, 2.4 GHz | 1.0 to 3.0 | 1.3 to 4.0 | 2.2 to 6.7 |" in text
 
@@ -111,9 +113,11 @@ def test_page_without_growth_or_without_committed_counts() -> None:
 
 
 def test_committed_counts_are_of_every_shipped_model() -> None:
-    committed = json.loads((emulation.HERE / "counts.json").read_text())
+    committed = json.loads(COMMITTED.read_text())
     names = {path.stem for path in MODELS.glob("*.tflite")}
     assert set(committed["counts"]) == set(committed["models"]) == names
+    assert committed["boards"] == {core.name: [b.name for b in core.boards] for core in CORES}
+    assert page(committed) in RESULTS.read_text()
     for cores in committed["counts"].values():
         assert list(cores) == [core.name for core in CORES]
         for stages in cores.values():

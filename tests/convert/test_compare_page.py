@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections import Counter
@@ -225,6 +226,17 @@ class TestText:
         )
         rows = [line for line in block.splitlines()[1:] if not line.startswith(("Times", "Load"))]
         assert len({len(line) for line in rows[:13]}) == 1
+
+    def test_boards_are_told_of_where_they_were_counted(self) -> None:
+        counts = {"cortex-a53": 4_000_000, "cortex-a72": 3_000_000, "cortex-a76": 2_500_000}
+        counted = dataclasses.replace(compared("cnn-float32"), instructions=counts)
+        whole = comparison(counted, compared("cnn-int8", wrong=[3]))
+        lines = render(whole, verdict(whole)).splitlines()
+        row = next(line for line in lines if line.startswith("Pi 5, instructions, M"))
+        assert row.split()[-2:] == ["2.5", "-"]
+        assert not any(line.startswith("Pi 5, instructions, times") for line in lines)
+        assert "counted under emulation" in " ".join(lines)
+        assert "instructions" not in render(WHOLE, verdict(WHOLE)).lower()
 
     def test_on_a_terminal(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

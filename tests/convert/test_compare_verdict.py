@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -36,10 +37,16 @@ class TestChoice:
             )
         )
         assert found.choose == "lstm-float32"
-        assert (
-            "It is the fastest of both (1.5 ms of computing a window, front end included)"
-            in found.choice
-        )
+        assert "It is the faster (1.5 ms of computing a window, front end included)" in found.choice
+
+    def test_the_fastest_of_those_that_are_good(self) -> None:
+        models = [
+            compared("cnn-float32", model_ms=5.0),
+            compared("cnn-int8"),
+            compared("lstm-int8", wrong=BROKEN, model_ms=0.1),
+        ]
+        said = "It is the fastest of the 2 that are as good by that measure (1.5 ms"
+        assert said in verdict(comparison(*models)).choice
 
     def test_the_more_accurate_although_it_is_slower(self) -> None:
         found = verdict(
@@ -152,6 +159,21 @@ class TestReasons:
         (reason,) = verdict(on(machine, comparison(*models))).reasons
         assert "int8 is slower here" in reason
         assert ("none on x86-64" in reason) is explained
+        assert ("it has one for dynamic-int8" in reason) is explained
+
+    @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+    def test_which_board_gains_what(self, machine: str) -> None:
+        cores = "cortex-a53", "cortex-a72", "cortex-a76"
+        exact, int8 = (dict(zip(cores, n, strict=True)) for n in ((100, 100, 100), (70, 80, 25)))
+        models = [
+            dataclasses.replace(compared("cnn-float32"), instructions=exact),
+            dataclasses.replace(compared("cnn-int8"), instructions=int8),
+            compared("lstm-float32"),
+        ]
+        counted, not_counted = verdict(on(machine, comparison(*models))).reasons
+        said = "times the instructions: 0.70 on Zero 2 W, 3 B; 0.80 on 4 B; 0.25 on 5 (counted"
+        assert (said in counted) is (machine == "x86_64")
+        assert "instructions" not in not_counted
 
 
 class TestCautions:
@@ -181,6 +203,18 @@ class TestCautions:
         )
         quiet = BoardState(None, None, None, None, load=1.25, cores=4)
         assert "other work" not in self.cautions(verdict(comparison(*models, before=quiet)))
+
+    def test_throttled_meanwhile(self) -> None:
+        past = BoardState(1500, "ondemand", 60.0, ("under-voltage since boot",))
+        later = dataclasses.replace(
+            past, throttling=("under-voltage since boot", "throttled since boot")
+        )
+        models = compared("cnn-float32"), compared("cnn-int8")
+        said = self.cautions(verdict(comparison(*models, before=past, after=later)))
+        assert "The machine was held back during the timing: throttled." in said
+        assert "held back" not in self.cautions(
+            verdict(comparison(*models, before=past, after=past))
+        )
 
     def test_throttled(self) -> None:
         hot = BoardState(600, "ondemand", 85.0, ("throttled now",))
