@@ -16,7 +16,7 @@ from emopi.convert.proof import prove, prove_streaming, windows_for
 from emopi.convert.quantize import converter_of
 from emopi.device.contract import Contract, Score, attach
 from emopi.device.errors import RunError
-from emopi.device.files import write_atomically
+from emopi.device.files import write_together
 from emopi.device.frontend import FrontendSpec
 from emopi.device.normalization import Normalization
 from emopi.device.precision import Precision
@@ -80,11 +80,10 @@ def bundle(
             if streaming:
                 tell(f"{record.network} {precision}: streaming form")
                 bundled.append(_sealed(prove_streaming(model, one, windows.comparison)))
-    out.mkdir(parents=True, exist_ok=True)
-    for one in bundled:
-        write_atomically(out / one.name, one.content)
     card = render_card(record, side, bundled, ranges.why)
-    write_atomically(out / f"{record.network}.md", card.encode())
+    out.mkdir(parents=True, exist_ok=True)
+    contents = {one.name: one.content for one in bundled} | {f"{record.network}.md": card.encode()}
+    write_together({out / name: content for name, content in contents.items()})
     return bundled
 
 

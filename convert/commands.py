@@ -90,6 +90,7 @@ def convert(
     if cache and not epochs:
         raise click.UsageError("--cache is for the features that --fine-tune needs: give both")
     precisions = _precisions(run, wanted, streaming)
+    _check_out(out)
     expected = read_expected(expect) if expect else ()
     import_tensorflow("emopi convert")
     from emopi.convert.bundle import bundle
@@ -119,6 +120,16 @@ def _precisions(run: Path, wanted: Sequence[str], streaming: bool) -> tuple[Prec
     if ALL in wanted:
         return possible(network)
     return checked(network, [one for one in PRECISIONS if one in wanted] or DEFAULT)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse now, rather than after minutes of work, a folder that could not be written."""
+    from emopi.device.files import check_folder
+
+    try:
+        check_folder(out)
+    except OSError as error:
+        raise click.UsageError(f"--out {out} cannot be written: {error.strerror}") from None
 
 
 def _facts(model: Bundled, out: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def compare(
     from emopi.convert.comparison.tables import spreadsheet
     from emopi.convert.comparison.text import show
     from emopi.convert.comparison.verdict import verdict as judge
-    from emopi.device.files import write_atomically
+    from emopi.device.files import write_together
 
     paths = [resolve_model(model) for model in models]
     if html_file:
@@ -82,12 +82,14 @@ def compare(
     clips = [clip.path for clip in comparison.clips]
     wanted = explain or (html_file and can_look_inside())
     inside = look_inside(paths, names, clips) if wanted else []
+    contents = {}
     if html_file:
         from emopi.convert.comparison.page import render_page
 
-        write_atomically(html_file, render_page(comparison, verdict, inside).encode())
+        contents[html_file] = render_page(comparison, verdict, inside).encode()
     if csv_file:
-        write_atomically(csv_file, spreadsheet(comparison).encode())
+        contents[csv_file] = spreadsheet(comparison).encode()
+    write_together(contents)
     if as_json:
         fields = comparison.to_json() | {"verdict": verdict.to_json()}
         if explain:

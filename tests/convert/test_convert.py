@@ -473,6 +473,17 @@ main()
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["file/x", "/proc/x"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(
+    runs: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = run_emopi("convert", runs / "cnn", "--out", tmp_path / name)
+    assert done.returncode == 2
+    assert f"--out {tmp_path / name} cannot be written: " in done.stderr
+    assert "calibration" not in done.stderr
+
+
 def test_fine_tuning_is_in_contract_and_card(runs: Path, tmp_path: Path) -> None:
     printed = invoke(
         convert, runs / "cnn", "--out", tmp_path, "--precision", "int8", "--fine-tune", 1,
