@@ -1,4 +1,4 @@
-"""What the lstm's streaming form saves: multiply-accumulates and time, one decision after another.
+"""What the streaming form of an lstm saves: arithmetic and time, one decision after another.
 
     python benchmarks/streaming_lstm.py [MODEL...] [--hop 0.5]
 
@@ -14,7 +14,7 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 from emopi.convert.operators import FUSED_LSTM, operator_name, schema_module
 from emopi.convert.streaming import streaming_form
 from emopi.device.classifier import Classifier
-from emopi.device.contract import attach, read
+from emopi.device.contract import FRAMES, HEAD, Stage, attach, read
 from emopi.device.streaming import StreamingClassifier
 from emopi.device.versions import versions
 from emopi.train.run_record import commit, hardware
@@ -62,6 +62,18 @@ def _of(name: str, tensors: Any, operator: Any) -> int:
     return points * sum(math.prod(int(size) for size in shape) for shape in matrices)
 
 
+def frames_a_row(flatbuffer: bytes, stages: Sequence[Stage]) -> dict[str, int]:
+    """Frames from one row of each stage to the next, by its signature."""
+    schema = schema_module()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
+    first_taken = {one.signatureKey.decode(): one.inputs[0].name for one in model.signatureDefs}
+    frames = {FRAMES: 1}
+    for stage in stages:
+        frames[stage.signature] = stage.step * frames[first_taken[stage.signature].decode()]
+    del frames[FRAMES]
+    return frames
+
+
 def least_ms(action: Callable[[], object]) -> float:
     """Of `REPEATS` calls."""
     took = []
@@ -80,10 +92,8 @@ def row(path: Path, hop_s: float) -> str:
     hop = round(hop_s * spec.sample_rate_hz / spec.hop_samples)
     (window_macs,) = multiplications(flatbuffer).values()
     macs = multiplications(small)
-    every = np.cumprod([stage.step for stage in stages])
-    hop_macs = macs["streaming_head"] + sum(
-        macs[stage.signature] * hop / int(frames)
-        for stage, frames in zip(stages, every, strict=True)
+    hop_macs = macs[HEAD] + sum(
+        macs[name] * hop / frames for name, frames in frames_a_row(small, stages).items()
     )
     rng = np.random.default_rng(0)
     frames = rng.normal(0, 20, (contract.window_frames, spec.n_mfcc)).astype(np.float32)

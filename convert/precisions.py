@@ -46,6 +46,6 @@ def check_streamable(network: str) -> None:
     """Raise `ConversionError` for a network without streaming form."""
     if network not in STREAMABLE:
         raise ConversionError(
-            f"the {network} has no streaming form: it needs the whole window, and so does its "
-            "largest value over time. Leave out --streaming, or train an lstm"
+            f"the {network} has no streaming form: a whole window takes it less time than a hop "
+            "row by row would. Leave out --streaming, or train an lstm"
         )

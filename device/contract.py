@@ -27,8 +27,16 @@ VERSION = 1
 
 ENTRY = "contract.json"
 
+FRAMES = "frames"
+"""What signatures of a streaming form call the frames. What another stage gives they call by its
+signature's name."""
+
 HEAD = "streaming_head"
-"""The signature that makes logits of the mean of what the last stage gives."""
+"""The signature that makes logits of "mean" and "max", or one of them, over all rows that the last
+stage gives."""
+
+ROW = "row"
+"""What a signature gives."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,16 +64,18 @@ class Score:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stage:
-    """A piece of a network in streaming form: it slides over the rows of the piece before it.
+    """A piece of a network in streaming form: it slides over the frames, or the rows of others.
 
-    The first slides over frames. A row is what there is at one point in time.
+    A row is what there is at one point in time. Where a piece takes those of two others, it slides
+    over both alike.
     """
 
     signature: str
-    """Name of the flatbuffer's function that gives one row for `taken`."""
+    """Name of the flatbuffer's function that gives one row for `taken`. Its inputs are named after
+    what they take: "frames", or the signature of a stage before it."""
     taken: int
     step: int
-    """Rows from one that it gives to the next; 1 to `taken`."""
+    """Rows from one that it gives to the next."""
     before: int
     """Rows of zeros that stand before the first, as at the edge of a whole window."""
     after: int
@@ -74,7 +84,7 @@ class Stage:
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of range."""
         for name, low, high in (
-            ("taken", 1, 10_000), ("step", 1, self.taken), ("before", 0, self.taken),
+            ("taken", 1, 10_000), ("step", 1, 10_000), ("before", 0, self.taken),
             ("after", 0, self.taken),
         ):  # fmt: skip
             value = getattr(self, name)

@@ -1,14 +1,15 @@
 """The streaming form of a model: it takes only the new frames and carries what it needs of others.
 
-    frames -> stage -> stage -> ... -> one row a step -> their mean -> head -> logits
+    frames -> stage -> stage -> ... -> one row a step -> mean, maximum -> head -> logits
 
-Each stage slides over the rows that the one before it gives, keeps those that it needs again, and
-computes every row once; a whole-window model computes all of them anew for every window.
+Each stage slides over the rows that one or two others before it give, keeps those that it needs
+again, and computes every row once; a whole-window model computes all of them anew for every window.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emopi.device.classifier import from_tensor, load, softmax, to_tensor
-from emopi.device.contract import HEAD, Stage, read
+from emopi.device.contract import FRAMES, HEAD, ROW, Stage, read
 from emopi.device.errors import AudioError, ModelError, SpecError
 from emopi.device.frontend import Floats
 from emopi.device.normalization import Normalization
+
+POOLED = ("mean", "max")
+"""Over all steps: what a head may take."""
 
 Rows = NDArray[Any]
 """(rows, channels) as a tensor holds them: float32, or quantized."""
@@ -41,8 +45,12 @@ class StreamingClassifier:
             )
         self.runtime, self._interpreter = load(str(path), flatbuffer, threads)
         try:
-            self._stages = [_Sliding(self._interpreter, one) for one in self.contract.streaming]
-            self._head = _Signature(self._interpreter, HEAD)
+            self._stages: list[_Sliding] = []
+            for stage in self.contract.streaming:
+                known = [FRAMES, *(earlier.name for earlier in self._stages)]
+                self._stages.append(_Sliding(self._interpreter, stage, known))
+            self._head = _Signature(self._interpreter, HEAD, POOLED)
+            self._frames = self._stages[0].taken[FRAMES]
         except (ValueError, KeyError) as error:
             raise ModelError(
                 f"{path} lacks a part of its streaming form ({error}); convert anew"
@@ -60,9 +68,9 @@ class StreamingClassifier:
             stage.reset()
         self._loudest_c0 = np.float32(loudest_c0)
         self._ended = False
-        self._sum = np.zeros(1)
+        self._sum, self._most = np.zeros(1), np.full(1, -np.inf)
         self.steps = 0
-        """Of which the answer is the mean: one every few frames."""
+        """Over which the network pools: one every few frames."""
 
     def push(self, frames: Floats) -> None:
         """Take in the next (n, n_mfcc) MFCCs, any number; `SpecError` after `finish`."""
@@ -72,7 +80,7 @@ class StreamingClassifier:
             levels = np.maximum.accumulate(np.maximum(frames[:, 0], self._loudest_c0))
             self._loudest_c0 = levels[-1]
             normalized = relative_to(levels, frames, self.contract.normalization)
-            self._carry(to_tensor(normalized, self._stages[0].taken), ended=False)
+            self._carry(normalized, ended=False)
 
     def finish(self) -> None:
         """The utterance has ended: compute the steps that still waited for frames.
@@ -80,25 +88,32 @@ class StreamingClassifier:
         After `window_frames` frames the answer is then that of the whole window.
         """
         self._ended = True
-        self._carry(self._stages[0].zeros(0), ended=True)
+        self._carry(np.empty((0, self.contract.frontend.n_mfcc), np.float32), ended=True)
 
     def logits(self) -> Floats:
         """(labels,) float32 for the utterance up to now; `AudioError` while `steps` is 0."""
         if not self.steps:
             raise AudioError("these are too few frames for an answer: push more")
-        mean = to_tensor(np.asarray(self._sum / self.steps, np.float32), self._head.taken)
-        logits: Floats = from_tensor(self._head(mean), self._head.given)[0]
+        pooled = dict(zip(POOLED, (self._sum / self.steps, self._most), strict=True))
+        rows = {
+            name: to_tensor(np.asarray(pooled[name], np.float32), tensor)
+            for name, tensor in self._head.taken.items()
+        }
+        logits: Floats = from_tensor(self._head(rows), self._head.given)[0]
         return logits
 
     def probabilities(self) -> Floats:
         """(labels,) float32 that sum to 1: the softmax of `logits`."""
         return softmax(self.logits())
 
-    def _carry(self, rows: Rows, *, ended: bool) -> None:
-        """Through all stages, and add up what comes out."""
+    def _carry(self, frames: Floats, *, ended: bool) -> None:
+        """Normalized frames through all stages, and pool what comes out of the last."""
+        known = {FRAMES: to_tensor(frames, self._frames)}
         for stage in self._stages:
-            rows = stage.push(np.concatenate([rows, stage.after]) if ended else rows)
-        self._sum = self._sum + from_tensor(rows, self._stages[-1].given).sum(axis=0, dtype=float)
+            known[stage.name] = rows = stage.push(known, ended=ended)
+        given = from_tensor(rows, self._stages[-1].given)
+        self._sum = self._sum + given.sum(axis=0, dtype=float)
+        self._most = np.maximum(self._most, given.max(axis=0, initial=-np.inf))
         self.steps += len(rows)
 
 
@@ -110,48 +125,60 @@ def relative_to(levels: Floats, frames: Floats, normalization: Normalization) ->
 
 
 class _Signature:
-    """One of the flatbuffer's functions, of one tensor."""
+    """One of the flatbuffer's functions: of one or more tensors by name, one tensor."""
 
-    def __init__(self, interpreter: Any, name: str) -> None:
+    def __init__(self, interpreter: Any, name: str, known: Collection[str]) -> None:
+        """Raise `ValueError` if it takes other than what is `known`."""
+        self.name = name
         self._run = interpreter.get_signature_runner(name)
-        self.taken: dict[str, Any] = self._run.get_input_details()["rows"]
-        self.given: dict[str, Any] = self._run.get_output_details()["row"]
+        self.taken: dict[str, dict[str, Any]] = self._run.get_input_details()
+        self.given: dict[str, Any] = self._run.get_output_details()[ROW]
+        if strange := set(self.taken) - set(known):
+            raise ValueError(f"{name} takes {min(strange)}, which nothing gives")
         # before it has run once, its state cannot be reset
-        self(np.zeros(self.taken["shape"], self.taken["dtype"]))
+        self({name: np.zeros(one["shape"], one["dtype"]) for name, one in self.taken.items()})
 
-    def __call__(self, rows: Rows) -> Rows:
-        """(1, channels) for what the tensor takes."""
-        row: Rows = self._run(rows=rows.reshape(self.taken["shape"]))["row"]
+    def __call__(self, rows: Mapping[str, Rows]) -> Rows:
+        """(1, channels) for what each tensor takes."""
+        shaped = {name: rows[name].reshape(one["shape"]) for name, one in self.taken.items()}
+        row: Rows = self._run(**shaped)[ROW]
         return row.reshape(1, -1)
 
 
 class _Sliding(_Signature):
     """A stage, and the rows that it has taken and needs again."""
 
-    def __init__(self, interpreter: Any, stage: Stage) -> None:
-        super().__init__(interpreter, stage.signature)
-        if math.prod(self.taken["shape"][:-1]) != stage.taken:
-            raise ValueError(f"{stage.signature} takes other than {stage.taken} rows")
+    def __init__(self, interpreter: Any, stage: Stage, known: Collection[str]) -> None:
+        super().__init__(interpreter, stage.signature, known)
+        for tensor in self.taken.values():
+            if math.prod(tensor["shape"][:-1]) != stage.taken:
+                raise ValueError(f"{stage.signature} takes other than {stage.taken} rows")
         self._stage = stage
-        self.after = self.zeros(stage.after)
-        """Rows that stand behind the last."""
-
-    def zeros(self, n: int) -> Rows:
-        """(n, channels) rows that stand for zero."""
-        _, zero_point = self.taken["quantization"]
-        return np.full((n, self.taken["shape"][-1]), zero_point, self.taken["dtype"])
 
     def reset(self) -> None:
         """Start anew."""
-        self._rows = self.zeros(self._stage.before)
+        self._rows = self._zeros(self._stage.before)
+        self._start = 0
+        """Of the rows: where those begin that the next is computed from; it may lie ahead."""
 
-    def push(self, rows: Rows) -> Rows:
-        """(n, channels) that these rows complete, perhaps none."""
-        self._rows = np.concatenate([self._rows, rows])
+    def push(self, rows: Mapping[str, Rows], *, ended: bool) -> Rows:
+        """(n, channels) that the new (n, channels) rows of others complete, perhaps none."""
+        after = self._zeros(self._stage.after if ended else 0)
+        for name, old in self._rows.items():
+            self._rows[name] = np.concatenate([old, rows[name], after[name]])
         given = [np.empty((0, self.given["shape"][-1]), self.given["dtype"])]
-        start, taken = 0, self._stage.taken
-        while start + taken <= len(self._rows):
-            given.append(self(self._rows[start : start + taken]))
+        start, taken = self._start, self._stage.taken
+        while start + taken <= min(map(len, self._rows.values())):
+            given.append(self({name: r[start : start + taken] for name, r in self._rows.items()}))
             start += self._stage.step
-        self._rows = self._rows[start:]
+        done = min(start, *map(len, self._rows.values()))
+        self._rows = {name: r[done:] for name, r in self._rows.items()}
+        self._start = start - done
         return np.concatenate(given)
+
+    def _zeros(self, n: int) -> dict[str, Rows]:
+        """(n, channels) rows that stand for zero, of each that it takes."""
+        return {
+            name: np.full((n, one["shape"][-1]), one["quantization"][1], one["dtype"])
+            for name, one in self.taken.items()
+        }

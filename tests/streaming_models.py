@@ -11,13 +11,13 @@ from support import MODELS
 from emopi.device.contract import attach, read
 
 
-def streaming_model(folder: Path, precision: str) -> Path:
-    """The shipped lstm in streaming form; skips where LiteRT's schema, which cuts it, is absent."""
+def streaming_model(folder: Path, name: str) -> Path:
+    """A shipped model in streaming form; skips where LiteRT's schema, which cuts it, is absent."""
     pytest.importorskip("ai_edge_litert", reason="without LiteRT no streaming form can be made")
     from emopi.convert.streaming import streaming_form
 
-    flatbuffer, contract = read(MODELS / f"lstm-{precision}.tflite")
+    flatbuffer, contract = read(MODELS / f"{name}.tflite")
     small, stages = streaming_form(flatbuffer)
-    path = folder / f"lstm-{precision}-streaming.tflite"
+    path = folder / f"{name}-streaming.tflite"
     path.write_bytes(attach(small, dataclasses.replace(contract, streaming=stages)))
     return path

@@ -23,6 +23,8 @@ from support import MODELS, RAVDESS_16K, needs_16k, run_emopi, speech
 from emopi.convert.comparison import comparison, page
 from emopi.convert.comparison.command import compare as command
 from emopi.convert.comparison.comparison import compare
+from emopi.convert.comparison.layers import can_look_inside
+from emopi.device.board import board_state
 from emopi.device.commands import model_names
 from emopi.device.contract import attach, read
 from emopi.device.errors import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,20 @@ from emopi.device.errors import AudioError, ModelError, SpecError
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.streaming import Rows, StreamingClassifier, _Signature, relative_to
 
-TOLERANCES = {"float32": 1e-5, "int8": 0.1}
-"""Of a logit, beside the whole window. int8: two steps of the output; the mean over time alone may
-round otherwise, everything else is the same integers."""
 
-
-@pytest.fixture(scope="module", params=sorted(TOLERANCES))
-def precision(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["lstm-float32", "lstm-int8"])
+def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def path(precision: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return streaming_model(tmp_path_factory.mktemp("streaming"), precision)
+def precision(name: str) -> str:
+    return name.rpartition("-")[2]
+
+
+@pytest.fixture(scope="module")
+def path(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return streaming_model(tmp_path_factory.mktemp("streaming"), name)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,15 @@ def streaming(path: Path) -> StreamingClassifier:
 
 
 @pytest.fixture(scope="module")
-def whole(precision: str) -> Classifier:
-    return Classifier(MODELS / f"lstm-{precision}.tflite")
+def whole(name: str) -> Classifier:
+    return Classifier(MODELS / f"{name}.tflite")
+
+
+@pytest.fixture(scope="module")
+def tolerance(whole: Classifier, precision: str) -> float:
+    """Of a logit, beside the whole window. int8: two steps of the output; the mean over time alone
+    may round otherwise, everything else is the same integers."""
+    return 1e-5 if precision == "float32" else 2.001 * float(whole._output["quantization"][0])
 
 
 def frames_of(spec: FrontendSpec, seed: int = 0, n: int = 300) -> Floats:
@@ -68,7 +76,7 @@ def push(classifier: StreamingClassifier, frames: Floats, cuts: Sequence[int]) -
 def test_a_window_in_pieces_is_the_whole_window(
     streaming: StreamingClassifier,
     whole: Classifier,
-    precision: str,
+    tolerance: float,
     cuts: list[int],
     seed: int,
 ) -> None:
@@ -77,24 +85,18 @@ def test_a_window_in_pieces_is_the_whole_window(
     streaming.reset(loudest(frames))
     push(streaming, frames, cuts)
     streaming.finish()
-    np.testing.assert_allclose(streaming.logits(), expected, atol=TOLERANCES[precision], rtol=0)
+    np.testing.assert_allclose(streaming.logits(), expected, atol=tolerance, rtol=0)
     np.testing.assert_allclose(streaming.probabilities().sum(), 1, rtol=1e-5)
 
 
-def test_int8_tolerance_is_two_steps(whole: Classifier, precision: str) -> None:
-    scale, _ = whole._output["quantization"]
-    assert TOLERANCES[precision] >= 2 * scale
-    assert precision == "float32" or TOLERANCES[precision] < 3 * scale
-
-
-def test_frame_by_frame(streaming: StreamingClassifier, whole: Classifier, precision: str) -> None:
+def test_frame_by_frame(
+    streaming: StreamingClassifier, whole: Classifier, tolerance: float
+) -> None:
     frames = frames_of(streaming.contract.frontend, 1)
     streaming.reset(loudest(frames))
     push(streaming, frames, range(1, 300))
     streaming.finish()
-    np.testing.assert_allclose(
-        streaming.logits(), whole.logits(frames), atol=TOLERANCES[precision], rtol=0
-    )
+    np.testing.assert_allclose(streaming.logits(), whole.logits(frames), atol=tolerance, rtol=0)
 
 
 @settings(max_examples=15, deadline=None)
@@ -137,7 +139,7 @@ def test_each_row_is_computed_once(
     """A hop costs what its frames cost, however many came before."""
     calls = []
 
-    def counted(signature: _Signature, rows: Rows) -> Rows:
+    def counted(signature: _Signature, rows: Mapping[str, Rows]) -> Rows:
         calls.append(rows)
         return compute(signature, rows)
 
@@ -149,9 +151,13 @@ def test_each_row_is_computed_once(
         calls.clear()
         streaming.push(hop)
         costs.append(len(calls))
-    assert max(costs[1:]) - min(costs[1:]) <= len(streaming.contract.streaming)
-    steps = np.cumprod([stage.step for stage in streaming.contract.streaming])
-    assert sum(costs) == pytest.approx(np.sum(400 / steps), abs=3 * len(steps))
+    # the first hops fill what later stages wait for
+    assert max(costs[-4:]) - min(costs[-4:]) <= len(streaming.contract.streaming)
+    frames = {"frames": 1}
+    for stage, its in zip(streaming.contract.streaming, streaming._stages, strict=True):
+        (every,) = {frames[name] * stage.step for name in its.taken}
+        frames[stage.signature] = every
+    assert sum(costs) <= sum(1 + 400 / every for name, every in frames.items() if name != "frames")
 
 
 def test_level_is_relative_to_the_loudest_frame_so_far(streaming: StreamingClassifier) -> None:
@@ -172,7 +178,7 @@ def test_there_is_no_answer_before_the_first_step(streaming: StreamingClassifier
     assert streaming.steps == 0
     with pytest.raises(AudioError, match="too few frames for an answer: push more"):
         streaming.logits()
-    streaming.push(frames[1:60])
+    streaming.push(frames[1:])
     assert streaming.steps > 0
     assert np.isfinite(streaming.logits()).all()
 
@@ -199,13 +205,13 @@ def test_threads_do_not_change_the_answer(path: Path, streaming: StreamingClassi
     np.testing.assert_allclose(*answers, atol=1e-4)
 
 
-def test_each_class_refuses_the_other_form(path: Path, precision: str) -> None:
+def test_each_class_refuses_the_other_form(path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="is a streaming form, which takes frames as they come"):
         Classifier(path)
     with pytest.raises(
         ModelError, match=r"takes whole windows; .* emopi convert RUN .*--streaming"
     ):
-        StreamingClassifier(MODELS / f"lstm-{precision}.tflite")
+        StreamingClassifier(MODELS / f"{name}.tflite")
 
 
 def test_a_contract_of_other_stages(path: Path, tmp_path: Path) -> None:
@@ -214,6 +220,10 @@ def test_a_contract_of_other_stages(path: Path, tmp_path: Path) -> None:
     broken = tmp_path / "model.tflite"
     broken.write_bytes(attach(flatbuffer, other))
     with pytest.raises(ModelError, match=r"lacks a part of its streaming form .*; convert anew"):
+        StreamingClassifier(broken)
+    backwards = dataclasses.replace(contract, streaming=contract.streaming[::-1])
+    broken.write_bytes(attach(flatbuffer, backwards))
+    with pytest.raises(ModelError, match=r"takes streaming_\d+, which nothing gives"):
         StreamingClassifier(broken)
     first, *rest = contract.streaming
     wrong = dataclasses.replace(first, taken=first.taken + 1)
