@@ -11,18 +11,17 @@ the machine does hardly counts. Needs LiteRT, no TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from emopi.convert.operators import FUSED_LSTM, operator_name, schema_module
+from emopi.convert.arithmetic import multiplications
+from emopi.convert.operators import schema_module
 from emopi.convert.streaming import streaming_form
 from emopi.device.classifier import Classifier
 from emopi.device.contract import FRAMES, HEAD, Stage, attach, read
@@ -34,32 +33,6 @@ SHIPPED = ("lstm-float32.tflite", "lstm-int8.tflite")
 REPEATS = 200
 HOPS = 8
 """Timed together: some complete one step more than others."""
-
-
-def multiplications(flatbuffer: bytes) -> dict[str, int]:
-    """Multiply-accumulates of each function of a flatbuffer, once through, by its name."""
-    schema = schema_module()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
-    found = {}
-    for signature in model.signatureDefs:
-        graph = model.subgraphs[signature.subgraphIndex]
-        found[signature.signatureKey.decode()] = sum(
-            _of(operator_name(model.operatorCodes[one.opcodeIndex]), graph.tensors, one)
-            for one in graph.operators
-        )
-    return found
-
-
-def _of(name: str, tensors: Any, operator: Any) -> int:
-    """Of one operator: weights times the points in time at which they are used."""
-    if name not in ("CONV_2D", "FULLY_CONNECTED", FUSED_LSTM):
-        return 0
-    points = math.prod(int(size) for size in tensors[operator.outputs[0]].shape[:-1])
-    weights = [tensors[index] for index in operator.inputs[1:] if index >= 0]
-    matrices = [tensor.shape for tensor in weights if len(tensor.shape) > 1]
-    if name == FUSED_LSTM:
-        matrices = [shape for shape in matrices if shape[0] != 1]  # without its states
-    return points * sum(math.prod(int(size) for size in shape) for shape in matrices)
 
 
 def frames_a_row(flatbuffer: bytes, stages: Sequence[Stage]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from emopi.convert.arithmetic import multiplications
 from emopi.convert.operators import too_new
 from emopi.convert.parity import Parity
 from emopi.device.contract import Contract
@@ -40,6 +41,11 @@ class Bundled:
         if not self.tested:
             raise RunError(f"{self.name} has no test clips, so there is no evaluation of it")
         return self.tested
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a window; of a streaming form, of one row of every stage."""
+        return sum(multiplications(self.content).values())
 
     @property
     def too_new(self) -> str | None:

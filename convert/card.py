@@ -59,7 +59,8 @@ Written by `emopi convert`; the same facts are in each model file: `unzip -p MOD
 ## What it does
 
 Takes {contract.window_s:.2f} s of speech as {contract.window_frames} frames of \
-{contract.frontend.n_mfcc} MFCCs and gives a score for each of:
+{contract.frontend.n_mfcc} MFCCs and gives, after {model.macs / 1e6:.1f} million \
+multiply-accumulates, a score for each of:
 {", ".join(contract.labels)}.
 
 {_tested(record, evaluations, model) if evaluations else _untested(side)}\
