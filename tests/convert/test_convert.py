@@ -93,7 +93,7 @@ def test_tensors_are_of_the_types_that_the_precision_says(models: Path, name: st
     every = [one for graph in graphs(flatbuffer) for one in graph]
     weighted = [one for one in every if one.name in WEIGHTED]
     names = [one.name for one in every]
-    assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if contract.network == "lstm" else 0)
+    assert names.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (contract.network == "lstm")
     assert "WHILE" not in names
     types = {kind for one in every for kind in one.types}
     floats = {kind for kind in types if kind.startswith("FLOAT")}
@@ -558,7 +558,7 @@ class TestDamagedConversion:
             ("cnn", "int8", 0, "conv2d"),
             ("cnn", "int8", 5, "conv2d_5"),
             ("cnn", "int16x8", 3, "conv2d_3"),
-            ("lstm", "int8", 3, "lstm_1"),
+            ("lstm", "int8", 6, "lstm"),
             ("lstm", "dynamic-int8", -1, "logits"),
         ],
     )
