@@ -29,6 +29,9 @@ from emopi.device.errors import ConfigError, SpecError
 DEFAULT_PATH = Path("/etc/emopi/emopi.toml")
 """Of the service. A command reads a file only where it is named."""
 
+MAX_BYTES = 1_000_000
+"""Of a settings file; more is none, such as /dev/zero."""
+
 DEFAULT_MODEL = "cnn-int8"
 
 
@@ -128,7 +131,13 @@ def read_settings(path: Path) -> Settings:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; expected settings in TOML")
+        return tomllib.loads(content.decode())
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; expected settings in TOML. Write one with: "
@@ -136,7 +145,7 @@ def _load(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of TOML, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of lists in lists in ...
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
@@ -196,8 +205,9 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, list) and all(_fits(one, arguments[0]) for one in value)
     if origin is not None and issubclass(origin, Mapping):
         return isinstance(value, dict) and all(_fits(one, arguments[1]) for one in value.values())
-    accepted = {float: (int, float), Path: (str,)}.get(hint, (hint,))
-    return type(value) in accepted
+    if hint is Path:
+        return isinstance(value, str) and value != ""
+    return type(value) in ((int, float) if hint is float else (hint,))
 
 
 def _convert(value: Any, hint: Any) -> Any:
@@ -218,7 +228,7 @@ def describe(hint: Any) -> str:
         return f"a list, each {describe(arguments[0])}"
     if origin is not None and issubclass(origin, Mapping):
         return f"a table, each value {describe(arguments[1])}"
-    words = {bool: "true or false", int: "an integer", float: "a number"}
+    words = {bool: "true or false", int: "an integer", float: "a number", Path: "a path"}
     return words.get(hint, "a text")
 
 
