@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from emopi.device.commands import make_pipeline
-from emopi.device.config import Settings, read_settings, render
+from emopi.device.config import Settings, read_settings
+from emopi.device.config_text import render
 from emopi.device.errors import ConfigError, EmopiError
 
 file_type = click.Path(path_type=Path, dir_okay=False)

@@ -15,7 +15,8 @@ import pytest
 from support import MODELS, run_emopi
 
 from emopi.device import config
-from emopi.device.config import PARTS, SINKS, Settings, part_class, read_settings, render
+from emopi.device.config import PARTS, SINKS, Settings, part_class, read_settings
+from emopi.device.config_text import render
 from emopi.device.errors import ConfigError, SpecError
 from emopi.device.listen_command import listen
 
