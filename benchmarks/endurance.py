@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ import click
 import numpy as np
 import soundfile as sf
 
-from emopi.device.audio import AudioBlock, AudioSource
+from emopi.device.audio import AudioBlock, AudioSource, read_clip
 from emopi.device.board import resident_mb
 from emopi.device.classifier import Classifier
 from emopi.device.commands import resolve_model
@@ -51,12 +52,9 @@ from emopi.device.sinks.jsonlines import JsonLines
 from emopi.device.sinks.registry import make_sinks
 from emopi.device.watchdog import Manager, Watchdog
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import speech  # noqa: E402
-
-from tests.device.pulse import PulseServer, pulse_server, why_not  # noqa: E402
+from tests.device.pulse import PulseServer, pulse_server, why_not
 
 RATE_HZ = 16_000
 HOP_S = 0.5
@@ -79,11 +77,9 @@ def row(*cells: object) -> None:
 
 
 def some_speech(seconds: float = 24.0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Three voices, each for four seconds, then as much silence; again and again."""
-    turns = [
-        np.concatenate([speech(4.0, seed=k), np.zeros(4 * RATE_HZ, np.float32)]) for k in (0, 1, 2)
-    ]
-    return np.resize(np.concatenate(turns), round(seconds * RATE_HZ))
+    """The bundled voice, then as much silence; again and again."""
+    voice = read_clip(Path(str(files("emopi.models"))) / "example.wav", RATE_HZ)
+    return np.resize(np.concatenate([voice, np.zeros_like(voice)]), round(seconds * RATE_HZ))
 
 
 # --- a day -------------------------------------------------------------------------------------
