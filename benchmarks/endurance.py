@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ import click
 import numpy as np
 import soundfile as sf
 
-from emopi.device.audio import AudioBlock, AudioSource
+from emopi.device.audio import AudioBlock, AudioSource, read_clip
 from emopi.device.board import resident_mb
 from emopi.device.classifier import Classifier
 from emopi.device.commands import resolve_model
@@ -51,12 +52,9 @@ from emopi.device.sinks.jsonlines import JsonLines
 from emopi.device.sinks.registry import make_sinks
 from emopi.device.watchdog import Manager, Watchdog
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import speech  # noqa: E402
-
-from tests.device.pulse import PulseServer, pulse_server, why_not  # noqa: E402
+from tests.device.pulse import PulseServer, pulse_server, why_not
 
 RATE_HZ = 16_000
 HOP_S = 0.5
@@ -79,11 +77,9 @@ def row(*cells: object) -> None:
 
 
 def some_speech(seconds: float = 24.0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Three voices, each for four seconds, then as much silence; again and again."""
-    turns = [
-        np.concatenate([speech(4.0, seed=k), np.zeros(4 * RATE_HZ, np.float32)]) for k in (0, 1, 2)
-    ]
-    return np.resize(np.concatenate(turns), round(seconds * RATE_HZ))
+    """The bundled voice, then as much silence; again and again."""
+    voice = read_clip(Path(str(files("emopi.models"))) / "example.wav", RATE_HZ)
+    return np.resize(np.concatenate([voice, np.zeros_like(voice)]), round(seconds * RATE_HZ))
 
 
 # --- a day -------------------------------------------------------------------------------------
@@ -440,9 +436,14 @@ def clock() -> None:
 
 @contextlib.contextmanager
 def broker(folder: Path, port: int) -> Iterator[None]:
-    """Mosquitto on loopback."""
+    """Mosquitto on loopback. It knows its subscriber again after a death, and keeps for it what
+    comes before that is there: what is missing at the end has not come from the sensor."""
     settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
+    settings.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\n"
+        f"persistence true\npersistence_location {folder}/\n"
+        "autosave_on_changes true\nautosave_interval 10\n"
+    )
     process = subprocess.Popen(
         ["mosquitto", "-c", str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -453,23 +454,29 @@ def broker(folder: Path, port: int) -> Iterator[None]:
         process.wait()
 
 
-def subscriber(port: int, heard: list[float]) -> Any:
+class Subscriber:
     """A client that notes the time of each decision; connects by itself, again and again."""
-    from paho.mqtt.client import Client, MQTTMessage
-    from paho.mqtt.enums import CallbackAPIVersion
 
-    def note(_client: Client, _data: object, message: MQTTMessage) -> None:
+    def __init__(self, port: int) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.port = port
+        self.heard: list[float] = []
+        self.subscribed = threading.Event()
+        client = Client(CallbackAPIVersion.VERSION2, client_id="subscriber", clean_session=False)
+        client.on_connect = lambda *_: client.subscribe("emopi/endurance/decisions", qos=1)
+        client.on_subscribe = lambda *_: self.subscribed.set()
+        client.on_message = self._note
+        client.reconnect_delay_set(1, 1)
+        client.connect_async("127.0.0.1", port)
+        client.loop_start()
+        self.close = client.loop_stop
+
+    def _note(self, _client: object, _data: object, message: Any) -> None:
         decision = json.loads(message.payload)
         if decision["model"].startswith("cnn-int8"):  # not of the run that only flushes
-            heard.append(decision["time_s"])
-
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda *_: client.subscribe("emopi/endurance/decisions", qos=1)
-    client.on_message = note
-    client.reconnect_delay_set(1, 1)
-    client.connect_async("127.0.0.1", port)
-    client.loop_start()
-    return client
+            self.heard.append(decision["time_s"])
 
 
 @endurance.command(name="broker")
@@ -477,7 +484,6 @@ def subscriber(port: int, heard: list[float]) -> Any:
 @click.option("--port", default=18830, show_default=True)
 def broker_away(hours: float, port: int) -> None:
     """The MQTT broker dies and is away for an hour of audio."""
-    heard: list[float] = []
     with tempfile.TemporaryDirectory() as name, clip(hours * 3600 + 300) as file:
         folder = Path(name)
         settings = folder / "emopi.toml"
@@ -486,25 +492,32 @@ def broker_away(hours: float, port: int) -> None:
             f'host = "127.0.0.1"\nport = {port}\nid = "endurance"\n'
             f'queue_file = "{folder / "queue"}"\n'
         )
-        client = subscriber(port, heard)
-        with listening("--fast", "--config", settings) as sensor:
-            with broker(folder, port):
-                sensor.wait("decisions at the broker", lambda: len(heard) > 100)
-            died = len(sensor.decisions)
-            while sensor.process.poll() is None and len(sensor.decisions) < died + hours * 7200:
-                time.sleep(1)
-            back = len(sensor.decisions)
-            with broker(folder, port):
-                sensor.process.wait()
-                say(sensor.said)
-                decisions = sensor.decisions
-                _flush(settings, heard, {decision["time_s"] for decision in decisions})
-        client.loop_stop()
-        missing = {decision["time_s"] for decision in decisions} - set(heard)
-        row("decisions", "while away", "received", "twice", "lost")
-        row(
-            len(decisions), back - died, len(set(heard)), len(heard) - len(set(heard)), len(missing)
-        )
+        with contextlib.ExitStack() as first:
+            first.enter_context(broker(folder, port))
+            client = Subscriber(port)
+            if not client.subscribed.wait(PATIENCE_S):
+                raise click.ClickException("the broker has taken no subscriber")
+            with listening("--fast", "--config", settings) as sensor:
+                sensor.wait("decisions at the broker", lambda: len(client.heard) > 100)
+                first.close()
+                _broker_away(sensor, client, settings, round(hours * 7200))
+
+
+def _broker_away(sensor: Listening, client: Subscriber, settings: Path, due: int) -> None:
+    """From the broker's death on: it is back after so many decisions."""
+    died = len(sensor.decisions)
+    while sensor.process.poll() is None and len(sensor.decisions) < died + due:
+        time.sleep(1)
+    back = len(sensor.decisions)
+    with broker(settings.parent, client.port):
+        sensor.process.wait()
+        say(sensor.said)
+        made = [decision["time_s"] for decision in sensor.decisions]
+        _flush(settings, client.heard, set(made))
+    client.close()
+    heard = set(client.heard)
+    row("decisions", "while away", "received", "twice", "lost")
+    row(len(made), back - died, len(heard), len(client.heard) - len(heard), len(set(made) - heard))
 
 
 def _flush(settings: Path, heard: list[float], expected: set[float]) -> None:

@@ -26,7 +26,7 @@ from emopi.device.portaudio import Deliver, StreamFormat
 from emopi.device.ring import Ring
 from emopi.device.source import SourceSettings
 
-BLOCK_S = 0.05
+BLOCK_S = 0.1
 BUFFER_S = 10.0
 """Audio that waits for a slow reader before blocks are dropped, the oldest first."""
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from emopi.device.audio import AudioSource
     from emopi.device.classifier import Classifier
+    from emopi.device.config import Settings
     from emopi.device.notice import Tell
+    from emopi.device.pipeline import Pipeline
     from emopi.device.profile import Profile
     from emopi.device.source import SourceSettings
 
@@ -116,6 +118,21 @@ def load_profile(path: Path | None, classifier: Classifier) -> Profile | None:
     from emopi.device.profile import read_profile
 
     return read_profile(path, classifier.contract) if path else None
+
+
+def make_pipeline(settings: Settings) -> Pipeline:
+    """What the settings make of samples: model, profile, gate, thresholds. Raises `EmopiError`."""
+    from emopi.device.classifier import Classifier
+    from emopi.device.pipeline import Pipeline
+
+    classifier = Classifier(resolve_model(settings["model"].name))
+    profile = settings["model"].profile
+    return Pipeline(
+        classifier,
+        settings["decision"],
+        gate=settings["gate"],
+        profile=load_profile(Path(profile) if profile else None, classifier),
+    )
 
 
 def _shipped(name: str) -> Path:

@@ -3,31 +3,29 @@
     [model]   [source]   [gate]   [decision]   [sinks.NAME]   [service]
 
 A table's keys are the fields of that part's frozen dataclass, which has the defaults, the ranges
-and, as the text under each field, the comment that `render` writes. So a part that gets a setting
-gets it here too.
+and, as the text under each field, the comment that `config_text.render` writes. So a part that
+gets a setting gets it here too.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
-import inspect
-import itertools
-import json
-import textwrap
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, Union
+from typing import Any, Self
 
+from emopi.device.config_values import convert, describe, fits, toml
 from emopi.device.errors import ConfigError, SpecError
 
 DEFAULT_PATH = Path("/etc/emopi/emopi.toml")
 """Of the service. A command reads a file only where it is named."""
+
+MAX_BYTES = 1_000_000
+"""Of a settings file; more is none, such as /dev/zero."""
 
 DEFAULT_MODEL = "cnn-int8"
 
@@ -128,7 +126,13 @@ def read_settings(path: Path) -> Settings:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; expected settings in TOML")
+        return tomllib.loads(content.decode())
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; expected settings in TOML. Write one with: "
@@ -136,7 +140,7 @@ def _load(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of TOML, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of lists in lists in ...
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
@@ -150,7 +154,7 @@ def _add(
 ) -> None:
     """Put the part that the fields describe into `parts`, or what is wrong into `problems`."""
     if not isinstance(fields, dict):
-        problems.append(f"{where}: found {_toml(fields)}; expected a table")
+        problems.append(f"{where}: found {toml(fields)}; expected a table")
         return
     found = list(_problems(kind, fields, where))
     problems += found
@@ -158,7 +162,7 @@ def _add(
         hints = typing.get_type_hints(kind)
         try:
             parts[key] = kind(
-                **{name: _convert(value, hints[name]) for name, value in fields.items()}
+                **{name: convert(value, hints[name]) for name, value in fields.items()}
             )
         except SpecError as error:
             problems.append(f"{where}: {error}")
@@ -170,8 +174,8 @@ def _problems(kind: type[Any], fields: Mapping[str, Any], where: str) -> Iterato
     for key, value in fields.items():
         if key not in known:
             yield _unknown(where, "key", key, list(known))
-        elif not _fits(value, hints[key]):
-            yield f"{where}, {key}: found {_toml(value)}; expected {describe(hints[key])}"
+        elif not fits(value, hints[key]):
+            yield f"{where}, {key}: found {toml(value)}; expected {describe(hints[key])}"
     for name, field in known.items():
         needed = field.default is field.default_factory is dataclasses.MISSING
         if needed and name not in fields:
@@ -183,108 +187,3 @@ def _unknown(where: str, what: str, key: str, known: list[str]) -> str:
     meant = f"{close[0]} (is it that?), or " if close else ""
     others = ", ".join(sorted(set(known) - set(close))) or "none"
     return f"{where}: unknown {what} {key!r}; expected {meant}one of: {others}"
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a value of TOML is of a field's type."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in arguments)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, one) for one in arguments)
-    if origin is tuple:
-        return isinstance(value, list) and all(_fits(one, arguments[0]) for one in value)
-    if origin is not None and issubclass(origin, Mapping):
-        return isinstance(value, dict) and all(_fits(one, arguments[1]) for one in value.values())
-    accepted = {float: (int, float), Path: (str,)}.get(hint, (hint,))
-    return type(value) in accepted
-
-
-def _convert(value: Any, hint: Any) -> Any:
-    """A value that fits, as the field wants it."""
-    if hint is float or hint is Path:
-        return hint(value)
-    return tuple(value) if typing.get_origin(hint) is tuple else value
-
-
-def describe(hint: Any) -> str:
-    """A field's type, in words."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return "one of " + ", ".join(map(_toml, arguments))
-    if origin in (Union, types.UnionType):
-        return " or ".join(describe(one) for one in arguments if one is not type(None))
-    if origin is tuple:
-        return f"a list, each {describe(arguments[0])}"
-    if origin is not None and issubclass(origin, Mapping):
-        return f"a table, each value {describe(arguments[1])}"
-    words = {bool: "true or false", int: "an integer", float: "a number"}
-    return words.get(hint, "a text")
-
-
-def render(settings: Settings) -> str:
-    """The settings as TOML that `read_settings` reads, every key with its comment.
-
-    Sinks that are not wanted stand there as comments.
-    """
-    tables = [_table(table, type(part), part) for table, part in settings.parts.items()]
-    for name, where in SINKS.items():
-        text = _table(f"sinks.{name}", part_class(where), settings.sinks.get(name))
-        tables.append(text if name in settings.sinks else textwrap.indent(text, "# "))
-    return "\n".join(tables)
-
-
-def _table(name: str, kind: type[Any], part: Any) -> str:
-    """The table of a part; of its defaults where `part` is None."""
-    comments = _field_docs(kind)
-    lines = [*_comment(inspect.getdoc(kind) or ""), f"[{name}]"]
-    for field in dataclasses.fields(kind):
-        lines += _comment(comments.get(field.name, ""))
-        value = getattr(part, field.name) if part else _default(field)
-        known = value is not None and value is not dataclasses.MISSING
-        lines.append(f"{field.name} = {_toml(value)}" if known else f"# {field.name} =")
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str) -> list[str]:
-    """The first paragraph, behind number signs."""
-    paragraph = inspect.cleandoc(text).split("\n\n")[0]
-    return [f"# {line}".rstrip() for line in paragraph.splitlines()]
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def _field_docs(kind: type[Any]) -> dict[str, str]:
-    """The text under each field of a dataclass, from its source; none where there is no source."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except OSError:
-        return {}
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    return {
-        field.target.id: text.value.value
-        for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
-
-
-def _toml(value: object) -> str:
-    """A value as TOML writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(v)}" for key, v in value.items())
-        return f"{{ {', '.join(pairs)} }}" if value else "{}"
-    if isinstance(value, int | float):
-        return repr(value)
-    return json.dumps(str(value), ensure_ascii=False)

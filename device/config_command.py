@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from emopi.device.commands import resolve_model
-from emopi.device.config import Settings, read_settings, render
+from emopi.device.commands import make_pipeline
+from emopi.device.config import Settings, read_settings
+from emopi.device.config_text import render
 from emopi.device.errors import ConfigError, EmopiError
 
 file_type = click.Path(path_type=Path, dir_okay=False)
@@ -23,11 +24,14 @@ def config() -> None:
 def check(file: Path) -> None:
     """Say what is wrong with a settings FILE: one line a key, exit status 1.
 
-    The model and the profile that it names are looked at as well; the microphone and what the
-    sinks write to are not.
+    Model, profile and detector are tried as well; the microphone and what the sinks write to are
+    not.
     """
     settings = read_settings(file)
-    _check_model(file, settings)
+    try:
+        make_pipeline(settings)
+    except EmopiError as error:
+        raise ConfigError(f"{file}: {error}") from None
     sinks = ", ".join(settings.sinks) or "none but stdout"
     click.echo(f"{file}: all right (model {settings['model'].name}; sinks: {sinks})")
 
@@ -37,17 +41,3 @@ def check(file: Path) -> None:
 def show(file: Path | None) -> None:
     """Print all settings as TOML with comments: a file to start from."""
     click.echo(render(read_settings(file) if file else Settings.default()), nl=False)
-
-
-def _check_model(file: Path, settings: Settings) -> None:
-    """Raise `ConfigError` unless model and profile can be read and belong together."""
-    from emopi.device.contract import read
-    from emopi.device.profile import read_profile
-
-    wanted = settings["model"]
-    try:
-        _, contract = read(resolve_model(wanted.name))
-        if wanted.profile:
-            read_profile(Path(wanted.profile), contract)
-    except EmopiError as error:
-        raise ConfigError(f"{file}, [model]: {error}") from None

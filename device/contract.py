@@ -8,7 +8,6 @@ the contract at the end, and the two cannot be separated.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import zipfile
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emopi.device.digest import sha256
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.frontend import FrontendSpec, checked_fields
 from emopi.device.normalization import Normalization
@@ -196,7 +196,7 @@ def attach(flatbuffer: bytes, contract: Contract) -> bytes:
 
     The same contract gives the same bytes.
     """
-    sealed = dataclasses.replace(contract, model_sha256=hashlib.sha256(flatbuffer).hexdigest())
+    sealed = dataclasses.replace(contract, model_sha256=sha256(flatbuffer))
     file = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(
@@ -229,7 +229,7 @@ def read(path: str | Path) -> tuple[bytes, Contract]:
         ) from None
     contract = _parse(path, text)
     flatbuffer = content[:start]
-    if hashlib.sha256(flatbuffer).hexdigest() != contract.model_sha256:
+    if sha256(flatbuffer) != contract.model_sha256:
         raise ModelError(
             f"{path} is damaged: its SHA-256 is not the one in its contract. Copy it again"
         )

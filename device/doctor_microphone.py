@@ -119,7 +119,7 @@ def judge(sample: Sample, settings: SourceSettings, seconds: float, model_rate_h
     facts["channels"] = [report.to_json() for report in reports]
     facts["heard"] = heard + 1
     findings = [
-        Finding(Verdict.OK, opened),
+        Finding(Verdict.OK, f"{opened}; {delivered_s:.1f} s recorded, {sample.lost} losses in it"),
         *_of_delivery(sample, delivered_s, seconds, model_rate_hz),
         *_of_channels(reports, heard),
     ]
@@ -173,7 +173,7 @@ def _of_channels(reports: list[ChannelReport], heard: int) -> list[Finding]:
 def _of_sound(report: ChannelReport, gain_db: float, low_bits: bool) -> list[Finding]:
     text = (
         f"level {report.level_dbfs:.0f} dBFS, peak {report.peak_dbfs:.0f}, noise floor "
-        f"{report.noise_dbfs:.0f}, DC {report.dc:+.4f}"
+        f"{report.noise_dbfs:.0f}, DC {report.dc:+.4f}, {report.clipped:.1%} clipped"
     )
     found = [Finding(Verdict.OK, text)]
     if low_bits:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emopi.device.commands import load_profile, open_source, resolve_model
+from emopi.device.commands import make_pipeline, open_source
 from emopi.device.config import Settings, read_settings
 from emopi.device.sink_options import sink_options
 from emopi.device.source_options import source_options
@@ -158,17 +158,7 @@ class _Parts:
 
     def pipeline(self, settings: Settings) -> Pipeline:
         """Model, profile, thresholds."""
-        from emopi.device.classifier import Classifier
-        from emopi.device.pipeline import Pipeline
-
-        classifier = Classifier(resolve_model(settings["model"].name))
-        profile = settings["model"].profile
-        return Pipeline(
-            classifier,
-            settings["decision"],
-            gate=settings["gate"],
-            profile=load_profile(Path(profile) if profile else None, classifier),
-        )
+        return make_pipeline(settings)
 
     def source(self, settings: Settings, rate_hz: int, tell: Tell) -> AudioSource:
         """What is listened to, opened."""

