@@ -26,7 +26,7 @@ class Converted:
 def test_counts_same_labels_and_ties() -> None:
     trained = np.array([[0.6, 0.3, 0.1], [0.41, 0.39, 0.2], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
     answers = np.array([[0.5, 0.4, 0.1], [0.39, 0.41, 0.2], [0.4, 0.5, 0.1], [0.2, 0.2, 0.6]])
-    model = SimpleNamespace(predict=lambda windows, **_: np.log(trained))
+    model = SimpleNamespace(predict=lambda _windows, **_: np.log(trained))
     found = compare_with_keras(model, Converted(answers), np.zeros((4, 300, 40), np.float32))
     assert (found.windows, found.agreement, found.ties) == (4, 0.5, 0.25)
     assert found.probability == pytest.approx((0.2 + 0.04 + 0.4) / 12)
