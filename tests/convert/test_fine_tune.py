@@ -112,7 +112,7 @@ class TestModel:
         assert sorted(names) == sorted(layer.name for layer in model.layers)
         rounders = sum(isinstance(layer, Rounded) for layer in copy.layers)
         # the input, and what TFLite stores: see the operators of a converted model
-        assert rounders == {"cnn": 1 + 14, "lstm": 1 + 6}[kind]
+        assert rounders == {"cnn": 1 + 14, "lstm": 1 + 11}[kind]
         expected, found = (np.array(one(windows())) for one in (model, copy))
         noise = np.square(found - expected).sum() / np.square(expected).sum()
         assert 15 < -10 * np.log10(noise) < 60

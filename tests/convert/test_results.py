@@ -176,7 +176,7 @@ def test_report_says_what_is_missing_and_known(every: Findings) -> None:
     text = render(every, Illustrations({}))
     assert "**Not complete.**\n\n- upm-5, lstm: 3 of 5 folds; missing: fold4, fold5\n" in text
     assert "the same 24 actors on both sides" in text
-    assert "Nothing was chosen on test clips" in text
+    assert "Nothing was chosen on a fold's test clips" in text
     whole = Findings(plan(["upm-5"], ["svm"]), tuple(map(result, plan(["upm-5"], ["svm"]))))
     assert "Not complete" not in render(whole, Illustrations({}))
     assert "Known against unseen" not in render(whole, Illustrations({}))
