@@ -21,10 +21,11 @@ MOST_BYTES = 600_000
 CLIPS = 12
 
 
-def test_every_fold_of_the_cnn_is_there() -> None:
-    """Five models, named as their folds are."""
-    names = {path.stem for path in MODELS}
-    assert {f"cnn-{fold.name}" for fold in load_protocol("upm-5").folds} <= names
+def test_every_fold_is_there() -> None:
+    """Five models of each network, named as their folds are."""
+    folds = load_protocol("upm-5").folds
+    expected = {f"{network}-{fold.name}" for network in ("cnn", "lstm") for fold in folds}
+    assert {path.stem for path in MODELS} == expected
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
@@ -42,6 +43,17 @@ def test_contract_names_its_fold(path: Path) -> None:
     assert result.bytes["int8"] == path.stat().st_size
     assert result.commit == contract.training["commit"]
     assert not result.quick
+
+
+@pytest.mark.parametrize("network", ["cnn", "lstm"])
+def test_a_float32_model_of_the_same_training_is_there(network: str) -> None:
+    """What `emopi compare` sets the int8 model against."""
+    name = f"{network}-fold1.tflite"
+    its, int8 = (read(folder / name)[1] for folder in (FOLDS.parent / "unquantized", FOLDS))
+    assert its.precision == "float32"
+    assert its.training == int8.training
+    result = read_result(RESULTS / f"{network}-fold1.json")
+    assert its.scores[0].uar == pytest.approx(result.outcomes["float32"].figures.uar)
 
 
 @needs_16k
