@@ -174,6 +174,7 @@ def test_contracts_of_shipped_models(name: str) -> None:
     assert contract.labels == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust",
                                "surprised")  # fmt: skip
     assert "CC BY-NC-SA" in contract.licence
-    assert contract.training["protocol"] == "paper-80-20"
-    assert contract.scores[0].n == 288
+    assert contract.training["protocol"] == "all"
+    assert (contract.scores[0].protocol, contract.scores[0].fold) == ("upm-5", "mean")
+    assert contract.scores[0].n == 1440
     assert len(contract.calibration) == (192 if contract.precision == "int8" else 0)
