@@ -8,17 +8,24 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench-instructions clean
+.PHONY: run test test-all test-device lint bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
 	.venv-run/bin/emopi listen --source auto
 
+# Both at a time; what the second says comes when it ends.
 test: .venv/ready .venv-tflite/ready
+	@$(MAKE) --no-print-directory -j2 test-all test-device
+
+test-all: .venv/ready
 	.venv/bin/pytest
+
+test-device: .venv-tflite/ready
 	@if [ -x .venv-tflite/bin/pytest ]; then \
-		echo "again, the device alone: tflite-runtime 2.14, NumPy 1, no TensorFlow"; \
-		.venv-tflite/bin/pytest tests/device; \
+		.venv-tflite/bin/pytest tests/device >.venv-tflite/tests.log 2>&1; failed=$$?; \
+		printf '\n%s\n' "the device alone: tflite-runtime 2.14, NumPy 1, no TensorFlow"; \
+		cat .venv-tflite/tests.log; exit $$failed; \
 	fi
 
 lint: .venv/ready
