@@ -22,6 +22,10 @@ class ServiceError(EmopiError, RuntimeError):
     """The system service cannot be installed or removed."""
 
 
+class CardError(EmopiError, OSError):
+    """A card that cannot be prepared: no boot partition, an unknown system, no room."""
+
+
 class AudioError(EmopiError, ValueError):
     """Samples that cannot be used: not finite, too few, of an unknown type."""
 
