@@ -50,8 +50,6 @@ def _wanted(settings: CardSettings) -> dict[str, Any]:
         wanted |= {"hostname": settings.hostname, "manage_etc_hosts": True}
     if settings.timezone:
         wanted["timezone"] = settings.timezone
-    if settings.locale:
-        wanted["locale"] = settings.locale
     if settings.keyboard:
         wanted["keyboard"] = {"model": "pc105", "layout": settings.keyboard}
     if settings.user:
@@ -77,7 +75,13 @@ def _user(settings: CardSettings) -> dict[str, Any]:
 
 def _commands(settings: CardSettings) -> dict[str, Any]:
     """What is run: last of all the unit that installs emopi."""
-    commands: list[list[str]] = []
+    commands: list[str | list[str]] = []
+    if settings.locale:  # cloud-init's own key generates none on Debian
+        commands += [
+            f"echo {settings.locale} UTF-8 >>/etc/locale.gen",
+            ["locale-gen"],
+            ["update-locale", f"LANG={settings.locale}"],
+        ]
     if settings.user:
         commands.append(["systemctl", "enable", "--now", "ssh.service"])
     commands += [
@@ -86,7 +90,7 @@ def _commands(settings: CardSettings) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {"runcmd": commands}
     if settings.country:
-        found = {"bootcmd": [["rfkill", "unblock", "wifi"]]} | found
+        found = {"bootcmd": ["rfkill unblock wifi || true"]} | found
     return found
 
 

@@ -72,6 +72,9 @@ install_with_pip() {
 }
 
 leave_nothing() {
+    if [ -f "$boot/emopi-first-run.log" ]; then
+        mv "$boot/emopi-first-run.log" /var/log/
+    fi
     systemctl disable emopi-first-boot.service
     rm -rf /etc/systemd/system/emopi-first-boot.service "$here" "$boot/emopi-first-boot.log"
     sync

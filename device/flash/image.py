@@ -20,7 +20,8 @@ FAT_TYPES = (0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E)
 class ImagePartition:
     """The first partition of an image such as 2025-12-04-raspios-trixie-arm64-lite.img.
 
-    Unlike on a card, a file that is being replaced is for a moment not there. Raises `CardError` if it is no image, or if mtools are not there.
+    Unlike on a card, a file that is being replaced is for a moment not there. Raises `CardError`
+    if it is no image, or if mtools are not there.
     """
 
     def __init__(self, image: Path) -> None:

@@ -27,8 +27,8 @@ def _lines(value: Any) -> list[str]:
 
 
 def _entry(head: str, value: Any) -> list[str]:
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return [f"{head} [{', '.join(map(_scalar, value))}]"]
+    if isinstance(value, list) and head == "-" and all(isinstance(one, str) for one in value):
+        return [f"- [{', '.join(map(_scalar, value))}]"]
     if not isinstance(value, Mapping | list):
         return [f"{head} {_scalar(value)}"]
     body = [f"  {line}" for line in _lines(value)]

@@ -96,7 +96,7 @@ class TestFile:
         path = tmp_path / "secret"
         path.write_text("hunter2\n")
         path.chmod(0o644)
-        with pytest.raises(CardError, match="can be read by everyone.*chmod 600") as caught:
+        with pytest.raises(CardError, match=r"can be read by everyone.*chmod 600") as caught:
             read_secret(str(path), "a password")
         assert "hunter2" not in str(caught.value)
 
