@@ -1,6 +1,7 @@
 # make run   a live run of the shipped int8 model (a bundled recording where there is no microphone)
 # make test  all tests
 # make lint  ruff and mypy
+# make test-card  boots prepared cards in containers: some minutes, as root, Debian's packages
 # make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test test-all test-device lint bench-instructions clean
+.PHONY: run test test-all test-device test-card lint bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -23,10 +24,15 @@ test-all: .venv/ready
 
 test-device: .venv-tflite/ready
 	@if [ -x .venv-tflite/bin/pytest ]; then \
-		.venv-tflite/bin/pytest tests/device >.venv-tflite/tests.log 2>&1; failed=$$?; \
+		.venv-tflite/bin/pytest tests/device --ignore tests/device/flash \
+			>.venv-tflite/tests.log 2>&1; failed=$$?; \
 		printf '\n%s\n' "the device alone: tflite-runtime 2.14, NumPy 1, no TensorFlow"; \
 		cat .venv-tflite/tests.log; exit $$failed; \
 	fi
+
+# needs mmdebstrap and systemd-container; the roots stay in build/card-roots
+test-card: .venv/ready
+	EMOPI_TEST_CARD=1 .venv/bin/pytest tests/device/flash/test_first_boot.py
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -40,7 +46,7 @@ clean:
 	rm -rf .venv .venv-run .venv-tflite build *.egg-info
 
 # What a Raspberry Pi gets: the base install, the live view, and the microphone where it builds.
-.venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* models/*)
+.venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv-run
 	.venv-run/bin/pip install $(PIP_FLAGS) '.[live]'
@@ -50,7 +56,7 @@ clean:
 	@touch $@
 
 # Everything: training, conversion, test tools.
-.venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
+.venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* train/*.py \
 		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv

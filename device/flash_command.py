@@ -134,8 +134,11 @@ def flash(card: Path, restore: bool, dry_run: bool, show_secrets: bool, **option
     if dry_run:
         _show(partition, plan, show_secrets)
         return
-    for name in apply.apply(partition, plan) or ["nothing: all is there already"]:
+    written = apply.apply(partition, plan)
+    for name in written:
         click.echo(f"emopi: written: {name}", err=True)
+    if not written:
+        click.echo("emopi: nothing to write: all is there already", err=True)
     _say_what_now(partition, system, settings, installation)
 
 
