@@ -97,14 +97,18 @@ class CardSettings:
             value = getattr(self, name)
             if value and not re.fullmatch(pattern, value):
                 raise SpecError(f"{name} is {value!r}; expected {words}")
-        known = zoneinfo.available_timezones()  # none on a system without tzdata
-        if self.timezone and known and self.timezone not in known:
-            raise SpecError(f"timezone is {self.timezone!r}; expected a name such as Europe/Berlin")
+        self._check_timezone()
         self._check_user()
         self._check_wifi()
         for package in self.packages:
             if not re.fullmatch(PACKAGE, package):
                 raise SpecError(f"{package!r} is no name of a Debian package")
+
+    def _check_timezone(self) -> None:
+        known = zoneinfo.available_timezones() if self.timezone else set()
+        # none on a system without tzdata
+        if known and self.timezone not in known:
+            raise SpecError(f"timezone is {self.timezone!r}; expected a name such as Europe/Berlin")
 
     def _check_user(self) -> None:
         if self.user in RESERVED_USERS:

@@ -26,6 +26,7 @@ class ImagePartition:
 
     def __init__(self, image: Path) -> None:
         self._image = image
+        self._listed: dict[str, list[str]] = {}
         self._drive = f"{image}@@{_start_bytes(image)}"
         if not shutil.which("mcopy"):
             raise CardError(
@@ -39,8 +40,11 @@ class ImagePartition:
     def names(self, folder: str = "") -> list[str]:
         if folder and not self.exists(folder):
             return []
-        listed = self._run("mdir", "-b", "-a", f"::/{folder}").decode().splitlines()
-        return sorted(line.rstrip("/").rpartition("/")[2] for line in listed if line.strip("/: "))
+        if folder not in self._listed:
+            lines = self._run("mdir", "-b", "-a", f"::/{folder}").decode().splitlines()
+            names = [line.rstrip("/").rpartition("/")[2] for line in lines if line.strip("/: ")]
+            self._listed[folder] = sorted(names)
+        return self._listed[folder]
 
     def exists(self, name: str) -> bool:
         folder, _, last = name.rpartition("/")
@@ -59,11 +63,13 @@ class ImagePartition:
         folder = name.rpartition("/")[0]
         if folder and not self.exists(folder):
             self._run("mmd", f"::/{folder}")
+        self._listed.clear()
         # not through a file of another name: mren forgets which letters are small
         self._run("mcopy", "-o", str(source), f"::/{name}")
 
     def remove(self, name: str) -> None:
         if self.exists(name):
+            self._listed.clear()
             self._run("mdeltree", f"::/{name}")
 
     def free_bytes(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cards
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
@@ -45,6 +46,7 @@ def load(text: str) -> Any:
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
+@hypothesis.settings(max_examples=50)
 @given(
     st.dictionaries(
         TEXTS.filter(lambda key: len(key) < 100),
@@ -71,6 +73,7 @@ def test_ssids_that_yaml_would_take_for_something_else(ssid: str) -> None:
     assert name == ssid
 
 
+@hypothesis.settings(max_examples=50)
 @given(SSIDS)
 def test_any_ssid(ssid: str) -> None:
     found = load(network_config(CardSettings(ssid=ssid, country="DE", hidden=True)))
