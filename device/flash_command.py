@@ -170,7 +170,7 @@ def _show(partition: Partition, plan: list[Change], show_secrets: bool) -> None:
 def _say_what_now(
     partition: Partition, system: System, settings: CardSettings, installation: Installation
 ) -> None:
-    os.sync()
+    getattr(os, "sync", lambda: None)()  # Windows has none
     who = f"ssh {settings.user or 'USER'}@{settings.hostname or 'HOSTNAME'}.local"
     lines = [f"{partition} is prepared ({system.target}): eject it, and start the Pi with it"]
     if installation.payload or installation.requirement:

@@ -57,6 +57,7 @@ class Machine:
     def __init__(self, root: Path, card: Path) -> None:
         self.root = root
         self.card = card
+        self._network = ["--private-network"]
         (root / "boot/firmware").mkdir(parents=True, exist_ok=True)
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 raspberrypi\n")
         for path in [card, *card.rglob("*")]:
@@ -71,13 +72,25 @@ class Machine:
             ["chroot", str(self.root), *command], capture_output=True, text=True, check=False
         )
 
+    def share_network(self) -> None:
+        """Let it use this machine's network, which it may not change, and offer nothing there."""
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", self.root / "etc/ssl/certs")
+        (self.root / "etc/pip.conf").write_text(
+            "[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n"
+        )
+        for unit in ("ssh", "NetworkManager", "NetworkManager-wait-online"):
+            link = self.root / f"etc/systemd/system/{unit}.service"
+            link.unlink(missing_ok=True)
+            link.symlink_to("/dev/null")
+        self._network = ["--resolv-conf=replace-host"]
+
     @contextmanager
     def boot(self) -> Iterator[Boot]:
         """Start it with the words of the card's cmdline.txt that are not the kernel's."""
         words = (self.card / "cmdline.txt").read_text().split()
         mine = [word for word in words if word.startswith(("systemd.", "ds="))]
         command = ["systemd-nspawn", "--quiet", f"--directory={self.root}", "--register=no"]
-        command += [f"--bind={self.card}:/boot/firmware", "--keep-unit", "--private-network"]
+        command += [f"--bind={self.card}:/boot/firmware", "--keep-unit", *self._network]
         command += ["--console=pipe", f"--machine=emopi-{os.getpid()}", "--boot", *mine]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

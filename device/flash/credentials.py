@@ -31,6 +31,8 @@ def read_secret(where: str, what: str) -> str:
     """
     try:
         if where == "-":
+            if sys.stdin.isatty():
+                raise CardError(f"stdin is a terminal; expected {what} from a pipe or a file")
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
         else:
             with Path(where).open("rb") as file:

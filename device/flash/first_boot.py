@@ -59,8 +59,8 @@ def check_bundle(path: Path, system: System) -> None:
     found = _manifest(path).get("target")
     if found != system.target:
         raise CardError(
-            f"{path} is for {found}, the card has {system.target}; make the archive with: "
-            f"emopi bundle --target {system.target}"
+            f"{path} is for {found}, the card has {system.target}; expected an archive of "
+            f"emopi bundle for that, emopi-VERSION-{system.target}.tar.gz"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ def make_installation(bundle: Path | None, package: str | None, system: System) 
         check_bundle(bundle, system)
         return Installation(bundle=bundle)
     if package and package.endswith(".whl"):
-        if not Path(package).is_file():
-            raise CardError(f"{package}: no such wheel; make one with: pip wheel --no-deps .")
+        if not (zipfile.is_zipfile(package) and Path(package).name.startswith("emopi-")):
+            raise CardError(
+                f"{package} is no wheel of emopi; make one in a checkout: pip wheel --no-deps ."
+            )
         return Installation(wheel=Path(package))
     if package and (package.startswith("-") or not package.isprintable()):
         raise SpecError(f"--package is {package!r}; expected what pip install takes")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,29 @@ def test_bookworm_with_a_key_alone(tmp_path: Path, overlay: list[Path]) -> None:
     config = system.chroot("/usr/sbin/sshd", "-T").stdout
     assert "passwordauthentication no" in config
     assert system.chroot("visudo", "--check").returncode == 0
+
+
+def test_bookworm_from_the_network(tmp_path: Path, overlay: list[Path]) -> None:
+    """emopi itself, from a wheel on the card: in the end systemd runs it."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True
+    )
+    (wheel,) = tmp_path.glob("emopi-*.whl")
+    card = cards.bookworm(tmp_path / "card")
+    done = run_emopi("flash", card, "--package", wheel, "--hostname", "sensor")
+    assert done.returncode == 0, done.stderr
+    system = machine("bookworm", card, tmp_path, overlay)
+    with system.boot() as first:
+        assert first.wait_for_end() == REBOOT
+    system.share_network()
+    with system.boot() as second:
+        second.wait_for(lambda: not (card / "emopi").exists(), seconds=900)
+        second.wait_for(
+            lambda: "no microphone was found" in second.run("journalctl", "-u", "emopi")
+        )
+        assert second.run("systemctl", "is-enabled", "emopi") == "enabled\n"
+    assert (system.root / "etc/emopi/emopi.toml").exists()
+    check_card(card)
 
 
 def test_trixie(tmp_path: Path, overlay: list[Path]) -> None:

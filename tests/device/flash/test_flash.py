@@ -131,7 +131,7 @@ def test_secrets_from_files_and_pipes(card: Path, tmp_path: Path) -> None:
         (("--i2s", "nosuch"), "has no overlays/nosuch.dtbo for the microphone 'nosuch'"),
         (("--i2s", "wm8960"), "has no overlays/wm8960-soundcard.dtbo"),
         (("--apt", "vim;reboot"), "'vim;reboot' is no name of a Debian package"),
-        (("--package", "absent.whl"), "absent.whl: no such wheel"),
+        (("--package", "absent.whl"), "absent.whl is no wheel of emopi; make one"),
         (("--package", "-r/etc/shadow"), "expected what pip install takes"),
         (("--os", "bookworm", "--hostname", ""), "nothing to do"),
     ],
