@@ -12,10 +12,10 @@ import click
 from emopi.device.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emopi.device.flash.apply import Work
     from emopi.device.flash.card_settings import CardSettings
     from emopi.device.flash.first_boot import Installation
     from emopi.device.flash.partition import Partition
-    from emopi.device.flash.plan import Change
     from emopi.device.flash.system import System
 
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -115,14 +115,17 @@ def flash(card: Path, restore: bool, dry_run: bool, show_secrets: bool, **option
     a disk image. What Imager has set stays, except what is given here. Run it again with other
     options, or with --restore, until the card has booted.
     """
-    from emopi.device.flash import apply
+    from emopi.device.flash.apply import apply, work_out
+    from emopi.device.flash.apply import restore as put_back
     from emopi.device.flash.options import make_installation, make_settings
     from emopi.device.flash.plan import make_plan
     from emopi.device.flash.system import recognize
 
     partition = _partition(card)
+    if restore and dry_run:
+        raise click.UsageError("--restore and --dry-run are both given; expected one of them")
     if restore:
-        for name in apply.restore(partition):
+        for name in put_back(partition):
             click.echo(f"emopi: put back: {name}", err=True)
         return
     system = recognize(partition, options.pop("release"))
@@ -130,14 +133,14 @@ def flash(card: Path, restore: bool, dry_run: bool, show_secrets: bool, **option
     settings = make_settings(partition, options)
     if not (installation.payload or installation.requirement or settings != type(settings)()):
         raise click.UsageError("nothing to do; expected --bundle, --package or something to set")
-    plan = make_plan(partition, system, settings, installation)
+    work = work_out(partition, make_plan(partition, system, settings, installation))
     if dry_run:
-        _show(partition, plan, show_secrets)
+        _show(partition, work, show_secrets)
         return
-    written = apply.apply(partition, plan)
-    for name in written:
-        click.echo(f"emopi: written: {name}", err=True)
-    if not written:
+    apply(partition, work)
+    for name in work.names:
+        click.echo(f"emopi: {'removed' if name in work.stale else 'written'}: {name}", err=True)
+    if not work.names:
         click.echo("emopi: nothing to write: all is there already", err=True)
     _say_what_now(partition, system, settings, installation)
 
@@ -152,19 +155,23 @@ def _partition(card: Path) -> Partition:
     return ImagePartition(card)
 
 
-def _show(partition: Partition, plan: list[Change], show_secrets: bool) -> None:
-    """Print the plan: each file with all that it would hold."""
+def _show(partition: Partition, work: Work, show_secrets: bool) -> None:
+    """Print what would be written, whole, and what would be copied and removed."""
     from emopi.device.flash.credentials import hide
+    from emopi.device.flash.plan import BACKUP
 
-    for change in plan:
+    for name in work.backups:
+        click.echo(f"# {partition}/{name}{BACKUP}: {name} as it is now\n")
+    for change in work.changes:
         if change.source:
             size = change.source.stat().st_size
             click.echo(f"# {partition}/{change.name}: {size} bytes of {change.source}\n")
-            continue
-        text = change.content.decode(errors="backslashreplace")
-        same = partition.exists(change.name) and partition.read(change.name) == change.content
-        note = " (as it is)" if same else ""
-        click.echo(f"# {partition}/{change.name}{note}:\n{text if show_secrets else hide(text)}")
+        else:
+            text = change.content.decode(errors="backslashreplace")
+            shown = text if show_secrets else hide(text)
+            click.echo(f"# {partition}/{change.name}:\n{shown}")
+    for name in work.stale:
+        click.echo(f"# remove: {partition}/{name}")
 
 
 def _say_what_now(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+from collections.abc import Sequence
 
 from emopi.device.errors import CardError
 from emopi.device.flash.partition import Partition
@@ -12,38 +14,67 @@ SPARE_BYTES = 2 << 20
 """Room that is left beside what is written: temporary files, clusters that are not full."""
 
 
-def apply(partition: Partition, plan: list[Change]) -> list[str]:
-    """Carry out the plan, with a backup of each file that was there; the names that changed.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """What a plan needs on a card as it is now."""
 
-    Raises `CardError`, and leaves the card as it was, if it cannot be written or has no room.
-    """
-    partition.check_writable()
+    backups: tuple[str, ...]
+    """Files that are copied to a name with `BACKUP` at its end."""
+    changes: tuple[Change, ...]
+    """Files that are not yet as they are to be, the record of them first."""
+    stale: tuple[str, ...]
+    """Files of an earlier run that go."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of all that changes, without backups."""
+        return [*(change.name for change in self.changes), *self.stale]
+
+
+def work_out(partition: Partition, plan: list[Change]) -> Work:
+    """What there is to do, which may be nothing. Writes nothing itself."""
     before = Record.read(partition)
     changes = [change for change in plan if not _is_done(partition, change)]
     record = Change(RECORD, _record(partition, before, plan, changes).to_bytes())
     if not _is_done(partition, record):
         changes.insert(0, record)
-    _check_room(partition, changes)
+    backups = tuple(
+        change.name
+        for change in changes
+        if "/" not in change.name
+        and change.name not in before.digests
+        and partition.exists(change.name)
+    )
+    return Work(backups, tuple(changes), tuple(_stale(partition, before, plan)))
+
+
+def apply(partition: Partition, work: Work) -> None:
+    """Do the work, with a backup of each file that was there.
+
+    Raises `CardError`, and leaves the card as it was, if it cannot be written or has no room.
+    """
+    partition.check_writable()
+    _check_room(partition, work.changes)
+    had_folder = partition.exists(FOLDER)
     undo: list[tuple[str, bytes | None]] = []
     try:
-        for name in _to_back_up(partition, before, changes):
+        for name in work.backups:
             undo.append((f"{name}{BACKUP}", None))
             partition.write(f"{name}{BACKUP}", partition.read(name))
-        for change in changes:
+        for change in work.changes:
             undo.append((change.name, _content(partition, change.name)))
             _write(partition, change)
-        for name in (stale := _stale(partition, before, plan)):
+        for name in work.stale:
             undo.append((name, partition.read(name)))
             partition.remove(name)
     except BaseException:
         for name, content in reversed(undo):
             with contextlib.suppress(CardError):
                 _put_back(partition, name, content)
-        if not before.digests:
+        if not had_folder:
             with contextlib.suppress(CardError):
                 partition.remove(FOLDER)
         raise
-    return [*(change.name for change in changes), *stale]
 
 
 def restore(partition: Partition) -> list[str]:
@@ -95,18 +126,7 @@ def _stale(partition: Partition, before: Record, plan: list[Change]) -> list[str
     return [name for name in ours if name not in wanted and partition.exists(name)]
 
 
-def _to_back_up(partition: Partition, before: Record, changes: list[Change]) -> list[str]:
-    """Files of the card that change for the first time."""
-    return [
-        change.name
-        for change in changes
-        if "/" not in change.name
-        and change.name not in before.digests
-        and partition.exists(change.name)
-    ]
-
-
-def _check_room(partition: Partition, changes: list[Change]) -> None:
+def _check_room(partition: Partition, changes: Sequence[Change]) -> None:
     sizes = [c.source.stat().st_size if c.source else len(c.content) for c in changes]
     needed, free = sum(sizes) + SPARE_BYTES, partition.free_bytes()
     if needed > free:

@@ -13,7 +13,7 @@ import cards
 import pytest
 
 from emopi.device.errors import CardError
-from emopi.device.flash.apply import apply, restore
+from emopi.device.flash.apply import apply, restore, work_out
 from emopi.device.flash.card_settings import CardSettings
 from emopi.device.flash.first_boot import Installation
 from emopi.device.flash.image import ImagePartition
@@ -30,7 +30,9 @@ def prepare(
     settings: CardSettings = SETTINGS,
     installation: Installation = Installation(),  # noqa: B008 - frozen
 ) -> list[str]:
-    return apply(card, make_plan(card, recognize(card), settings, installation))
+    work = work_out(card, make_plan(card, recognize(card), settings, installation))
+    apply(card, work)
+    return work.names
 
 
 def image_of(folder: Path, path: Path) -> Path:

@@ -159,27 +159,40 @@ def test_bookworm_with_a_key_alone(tmp_path: Path, overlay: list[Path]) -> None:
     assert system.chroot("visudo", "--check").returncode == 0
 
 
-def test_bookworm_from_the_network(tmp_path: Path, overlay: list[Path]) -> None:
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_from_the_network(tmp_path: Path, overlay: list[Path], release: str) -> None:
     """emopi itself, from a wheel on the card: in the end systemd runs it."""
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT], check=True
     )
     (wheel,) = tmp_path.glob("emopi-*.whl")
-    card = cards.bookworm(tmp_path / "card")
+    card = (cards.bookworm if release == "bookworm" else cards.trixie)(tmp_path / "card")
     done = run_emopi("flash", card, "--package", wheel, "--hostname", "sensor")
     assert done.returncode == 0, done.stderr
-    system = machine("bookworm", card, tmp_path, overlay)
-    with system.boot() as first:
-        assert first.wait_for_end() == REBOOT
+    system = machine(release, card, tmp_path, overlay)
+    enable_first_boot(system, release)
     system.share_network()
-    with system.boot() as second:
-        second.wait_for(lambda: not (card / "emopi").exists(), seconds=900)
-        second.wait_for(
-            lambda: "no microphone was found" in second.run("journalctl", "-u", "emopi")
-        )
-        assert second.run("systemctl", "is-enabled", "emopi") == "enabled\n"
+    with system.boot() as boot:
+        boot.wait_for(lambda: not (card / "emopi").exists(), seconds=900)
+        boot.wait_for(lambda: "no microphone was" in boot.run("journalctl", "--unit", "emopi"))
+        assert boot.run("systemctl", "is-enabled", "emopi") == "enabled\n"
     assert (system.root / "etc/emopi/emopi.toml").exists()
     check_card(card)
+
+
+def enable_first_boot(system: Machine, release: str) -> None:
+    """What comes before the network: on Bookworm as it is, for Trixie see the test below.
+
+    cloud-init would set up a network that is not the container's own.
+    """
+    if release == "bookworm":
+        with system.boot() as first:
+            assert first.wait_for_end() == REBOOT
+        return
+    (system.root / "etc/cloud/cloud-init.disabled").touch()
+    unit = system.card / "emopi/emopi-first-boot.service"
+    shutil.copy(unit, system.root / "etc/systemd/system")
+    assert system.chroot("systemctl", "enable", unit.name).returncode == 0
 
 
 def test_trixie(tmp_path: Path, overlay: list[Path]) -> None:

@@ -62,15 +62,27 @@ def test_no_secret_is_written_or_shown(tmp_path: Path, make: object) -> None:
         assert secret not in written + told.stderr
 
 
-@needs_openssl
-def test_a_dry_run_shows_every_byte(card: Path) -> None:
-    arguments = ("flash", card, "--user", "me", *WIFI, "--i2s", "sph0645")
-    assert run_emopi(*arguments, **SECRETS).returncode == 0
-    shown = run_emopi(*arguments, "--dry-run", "--show-secrets", **SECRETS)
-    for name in ("user-data", "network-config", "meta-data", "config.txt", "cmdline.txt"):
-        content = (card / name).read_text()
-        assert f"# {card}/{name} (as it is):\n{content}" in shown.stdout
+def test_a_dry_run_shows_every_byte(card: Path, tmp_path: Path) -> None:
+    file = tmp_path / "hash"
+    file.write_text(HASH)
+    file.chmod(0o600)
+    before = cards.snapshot(card)
+    arguments = ("flash", card, "--user", "me", "--password-file", file, "--i2s", "sph0645")
+    shown = run_emopi(*arguments, "--dry-run", "--show-secrets")
+    assert cards.snapshot(card) == before
+    assert run_emopi(*arguments).returncode == 0
+    after = cards.snapshot(card)
+    changed = {name: text for name, text in after.items() if before.get(name) != text}
+    assert {"user-data", "meta-data", "config.txt", "cmdline.txt", "emopi/flash.json"} < set(
+        changed
+    )
+    for name, content in changed.items():
+        if name.endswith(".before-emopi"):
+            assert f"# {card}/{name}: {name.removesuffix('.before-emopi')} as it is" in shown.stdout
+        else:
+            assert f"# {card}/{name}:\n{content.decode()}" in shown.stdout
     assert "dtoverlay=googlevoicehat-soundcard" in shown.stdout
+    assert run_emopi(*arguments, "--dry-run").stdout == ""
 
 
 @needs_openssl
@@ -134,6 +146,7 @@ def test_secrets_from_files_and_pipes(card: Path, tmp_path: Path) -> None:
         (("--package", "absent.whl"), "absent.whl is no wheel of emopi; make one"),
         (("--package", "-r/etc/shadow"), "expected what pip install takes"),
         (("--os", "bookworm", "--hostname", ""), "nothing to do"),
+        (("--restore", "--dry-run"), "--restore and --dry-run are both given"),
     ],
 )
 def test_what_is_refused(card: Path, arguments: tuple[str, ...], message: str) -> None:
