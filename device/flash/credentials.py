@@ -18,7 +18,9 @@ HASH = r"\$(?:5|6|y|gy|2b)\$[./A-Za-z0-9$=,]{8,}"
 HIDDEN = "********"
 
 _PSK = r"(?<!sha256=)\b[0-9a-fA-F]{64}\b"
-_VALUE = r"(?im)^(?P<key>[ -]*(?!lock_)[\w-]*(?:passw(?:or)?d|passphrase|psk)[\"']?[:=] *)\S.*$"
+_NAME = r"(?!lock_)[\w-]*(?:passw(?:or)?d|passphrase|psk)[\"']?[:=] *"
+_VALUE = rf"(?im)(?P<key>(?:^[ -]*|[{{,] *){_NAME})[^\s,}}][^,}}\n]*"
+"""A key that stands for a password, in a line of its own or between braces, and its value."""
 
 MAX_BYTES = 4096
 """Of a file with a secret; more is none, such as /dev/zero."""

@@ -45,6 +45,7 @@ check_payload() {
 install_bundle() {
     check_payload
     folder=$(mktemp -d /var/tmp/emopi-XXXXXX)
+    chmod 755 "$folder" # install.sh asks the service's user, too
     tar -xzf "$here/$payload" -C "$folder" --strip-components=1 --no-same-owner
     (cd "$folder" && ./install.sh)
     rm -rf "$folder"
@@ -66,9 +67,13 @@ install_with_pip() {
         set -- "$@" libopenblas0 libsndfile1 # piwheels' wheels need them
     fi
     apt_install "$@"
-    python3 -m venv --system-site-packages /opt/emopi
-    /opt/emopi/bin/pip install --no-cache-dir --upgrade "$wanted"
-    /opt/emopi/bin/emopi install-service
+    # where install.sh would put it: a later version takes its place
+    release=/opt/emopi/releases/first-boot
+    python3 -m venv --system-site-packages "$release/venv"
+    "$release/venv/bin/pip" install --no-cache-dir --upgrade "$wanted"
+    ln -sfn releases/first-boot /opt/emopi/current
+    ln -sf /opt/emopi/current/venv/bin/emopi /usr/local/bin/emopi
+    /opt/emopi/current/venv/bin/python -I -m emopi.device.cli install-service
 }
 
 leave_nothing() {

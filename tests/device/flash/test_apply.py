@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cards
@@ -218,6 +219,44 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CardError, match=r"has 3.0 MiB free; expected 4.0 MiB"):
         prepare(FolderPartition(folder), SETTINGS, Installation(bundle=payload))
     assert cards.snapshot(folder) == before
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB with a card of 3."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    cards.trixie(folder / "card")
+    (folder / "card/big").write_bytes(bytes(3 << 20))
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_locked_card(mounted: Path) -> None:
+    before = cards.snapshot(mounted)
+    subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
+    with pytest.raises(CardError, match=r"Read-only file system.*the lock switch of the card"):
+        prepare(FolderPartition(mounted / "card"))
+    assert cards.snapshot(mounted) == before
+
+
+def test_a_full_card(mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cards.snapshot(mounted)
+    with pytest.raises(CardError, match=r"MiB free; expected 2.0 MiB"):
+        prepare(FolderPartition(mounted / "card"))
+    assert cards.snapshot(mounted) == before
+    # room that another program takes at the same time
+    monkeypatch.setattr("emopi.device.flash.apply._check_room", lambda *_: None)
+    payload = mounted.parent / "emopi.tar.gz"
+    payload.write_bytes(bytes(2 << 20))
+    with pytest.raises(
+        CardError, match=r"No space left on device.*remove what is not of the system"
+    ):
+        prepare(FolderPartition(mounted / "card"), SETTINGS, Installation(bundle=payload))
+    assert cards.snapshot(mounted) == before
 
 
 @needs_mtools

@@ -127,6 +127,7 @@ class TestFile:
     [
         ("passwd: $6$abc$defghijkl", "passwd: ********"),
         ("    plain_text_passwd: 'a b'\n", "    plain_text_passwd: ********\n"),
+        ("- {name: a, password: b c, type: text}", "- {name: a, password: ********, type: text}"),
         ("psk=" + "0a" * 32, "psk=********"),
         ('  "x": ' + "0a" * 32, '  "x": ********'),
         ("lock_passwd: false", "lock_passwd: false"),

@@ -176,6 +176,7 @@ def test_from_the_network(tmp_path: Path, overlay: list[Path], release: str) -> 
         boot.wait_for(lambda: not (card / "emopi").exists(), seconds=900)
         boot.wait_for(lambda: "no microphone was" in boot.run("journalctl", "--unit", "emopi"))
         assert boot.run("systemctl", "is-enabled", "emopi") == "enabled\n"
+        assert boot.run("emopi", "--version").startswith("emopi, version ")
     assert (system.root / "etc/emopi/emopi.toml").exists()
     check_card(card)
 
