@@ -212,7 +212,7 @@ def draw_module(module: Module) -> list[str]:
     drawn.append(
         text(box_x + 75, box_y - 12, module.name, size=16, anchor="middle", font_weight="bold")
     )
-    return drawn + notes(module.notes, 330, TOP + 20 * PITCH + 4)
+    return drawn + notes(module.notes, 290, TOP + 20 * PITCH + 4)
 
 
 def draw_hat(hat: Hat) -> list[str]:
