@@ -29,8 +29,8 @@ MIRROR = "http://deb.debian.org/debian"
 TOOLS = {"mmdebstrap": "mmdebstrap", "arch-test": "arch-test", "gcc": "gcc"}
 """Programs that may be needed, and the Debian packages that have them; QEMU's are in qemu-user."""
 
-LIMIT_S = 900
-"""For one command; a minute on an idle machine."""
+LIMIT_S = 3600
+"""For one command: two minutes on an idle machine, a quarter of an hour on a busy one."""
 
 EXECUTABLE = "EMOPI_EMULATED_PYTHON"
 SITECUSTOMIZE = f"""\
@@ -121,7 +121,8 @@ class Machine:
         Made anew when they, or `stamp`, are others than then.
         """
         words = [str(argument) for argument in arguments]
-        folder, wanted = self.cache / f"site-{name}", digest(" ".join([*words, stamp]))
+        asked = " ".join(Path(word).name for word in words)  # a wheel may lie elsewhere each time
+        folder, wanted = self.cache / f"site-{name}", digest(f"{asked} {stamp}")
         made = folder / "made-of"
         if not made.exists() or made.read_text() != wanted:
             shutil.rmtree(folder, ignore_errors=True)

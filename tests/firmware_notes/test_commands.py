@@ -2,7 +2,7 @@
 
 A block of commands is fenced and marked: `sh` is run here as it stands, `sh pi` needs a Raspberry
 Pi, its microphone, root or the network, and is checked for form. Settings are `toml`, files of the
-system `ini`; what is not marked fails.
+system `ini` or `yaml`; what is not marked fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from emopi.device.cli import cli
 from emopi.device.config import read_settings
 
 NOTES = ROOT / "firmware_notes"
-KINDS = ("sh", "sh pi", "toml", "ini", "text")
+KINDS = ("sh", "sh pi", "toml", "yaml", "ini", "text")
 PAGES = sorted(NOTES.glob("*.md")) if NOTES.is_dir() else []
 if not PAGES:
     pytest.skip("firmware_notes is not in this copy", allow_module_level=True)
