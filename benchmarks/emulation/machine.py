@@ -83,7 +83,8 @@ class Machine:
     ) -> Iterator[Board]:
         """A board whose Python finds what is in the folders `path`.
 
-        Its `/proc/cpuinfo` is that of `core`, which LiteRT reads; or empty unless `told`.
+        Its /proc/cpuinfo is that of `core`, which LiteRT reads; unless `told`, /sys does not say
+        what processors there are, as in a container without it.
         `pip` is the one that a venv of that Debian would have.
         """
         core = core or self.system.core
@@ -105,11 +106,11 @@ class Machine:
         The programs' other files are this machine's wherever its Debian has none of that name.
         """
         (prefix / "proc").mkdir(parents=True)
-        (prefix / "proc/cpuinfo").write_text(cpuinfo(core) if told else "")
+        (prefix / "proc/cpuinfo").write_text(cpuinfo(core))
         cpus = prefix / "sys/devices/system/cpu"
         cpus.mkdir(parents=True)
         for name in ("possible", "present"):
-            (cpus / name).write_text(f"0-{N_CORES - 1}\n")
+            (cpus / name).write_text(f"0-{N_CORES - 1}\n" if told else "")
         for name in ("bin", "etc", "lib", "sbin", "usr"):
             # a newer Debian's packages leave /lib and its like to the set-up
             inside = self.root / name if (self.root / name).exists() else self.root / "usr" / name
@@ -142,7 +143,8 @@ class Machine:
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=self.cache, ignore_cleanup_errors=True) as draft:
                 make(Path(draft) / name)
-                (Path(draft) / name).rename(folder)
+                if not folder.exists():  # another process may have been faster
+                    (Path(draft) / name).rename(folder)
         return folder
 
     def _environment(self, launcher: Path, path: Sequence[Path]) -> dict[str, str]:
