@@ -2,6 +2,7 @@
 # make test  all tests
 # make lint  ruff and mypy
 # make test-card  boots prepared cards in containers: some minutes, as root, Debian's packages
+# make emulated-test  the device on emulated Raspberry Pis, some minutes: firmware_notes/tested.md
 # make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test test-all test-device test-card lint bench-instructions clean
+.PHONY: run test test-all test-device test-card emulated-test lint bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -38,6 +39,9 @@ lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+emulated-test: .venv/ready
+	EMOPI_EMULATED=1 .venv/bin/pytest tests/emulated --verbose --durations=0
 
 bench-instructions: .venv/ready
 	.venv/bin/python -m benchmarks.instructions

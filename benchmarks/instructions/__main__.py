@@ -19,7 +19,8 @@ from typing import Any
 
 import click
 
-from benchmarks.instructions.cores import CORES
+from benchmarks.emulation.cores import CORES
+from benchmarks.emulation.machine import MIRROR
 from benchmarks.instructions.emulation import HERE, Counted, Emulation
 from benchmarks.instructions.report import page
 from benchmarks.instructions.tally import CountError, changes
@@ -28,7 +29,6 @@ from emopi.device.commands import resolve_model
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
 from emopi.device.files import write_atomically
-from emopi.train.dataset import default_cache
 
 SHIPPED = ("cnn-int8", "cnn-float32", "lstm-int8", "lstm-float32")
 COMMITTED = HERE.parents[1] / "convert" / "comparison" / instructions.COMMITTED
@@ -43,9 +43,9 @@ NOTHING: dict[str, Any] = {"versions": {}, "models": {}, "graphs": {}, "counts":
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    help="250 MB; may be deleted. Default: below emopi's.",
+    help="400 MB; may be deleted. Default: below emopi's.",
 )
-@click.option("--mirror", default="http://deb.debian.org/debian", show_default=True)
+@click.option("--mirror", default=MIRROR, show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Cores to use.")
 @click.option("--update", is_flag=True, help="Commit the counts and RESULTS.md.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -55,7 +55,7 @@ def main(
     """Count, compare, print."""
     try:
         named = _named(models or SHIPPED)
-        emulation = Emulation(cache or default_cache() / "instructions", mirror)
+        emulation = Emulation(cache, mirror)
         found = _count(emulation, named, jobs)
         committed = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else NOTHING
         beside = list(changes(committed["counts"], found["counts"]))

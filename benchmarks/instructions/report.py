@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.instructions.cores import CORES, Board, Core
+from benchmarks.emulation.cores import CORES, Board, Core
 from benchmarks.instructions.tally import AIMS, GROWTH, Change, Counts
 
 CORE_NAMES = tuple(core.name for core in CORES)

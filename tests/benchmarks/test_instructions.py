@@ -20,9 +20,10 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not in this copy", allow_module_level=True)
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT)
+    from benchmarks.emulation.cores import CORES, Board, Core
+    from benchmarks.emulation.machine import EmulationError, check_tools
     from benchmarks.instructions import emulation, guest
     from benchmarks.instructions.__main__ import COMMITTED, RESULTS
-    from benchmarks.instructions.cores import CORES, Board, Core
     from benchmarks.instructions.report import page
     from benchmarks.instructions.tally import AIMS, Aim, CountError, changes, per_call
 
@@ -154,8 +155,8 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         shutil, "which", lambda tool: None if tool in ("qemu-aarch64", "gcc") else "/bin/" + tool
     )
-    with pytest.raises(CountError, match="sudo apt install qemu-user gcc"):
-        emulation.check_tools()
+    with pytest.raises(EmulationError, match="sudo apt install qemu-user gcc"):
+        check_tools("qemu-aarch64", "mmdebstrap", "gcc")
 
 
 @pytest.mark.skipif(
