@@ -35,7 +35,10 @@ def user_data(settings: CardSettings, kept: str) -> str:
         return HEADER + dump(wanted | commands)
     archive = EmailMessage(_POLICY)
     archive.set_type("multipart/mixed")
-    archive.set_boundary("=emopi-flash=")
+    boundary = "=emopi-flash="
+    while boundary in kept:
+        boundary += "="
+    archive.set_boundary(boundary)
     for part in _parts(kept):
         archive.attach(part)
     if wanted:

@@ -138,6 +138,13 @@ def test_an_archive_and_a_script_are_kept_too() -> None:
     assert again[0].get_payload() == "#!/bin/sh\ntouch /root/mine\n"
 
 
+def test_what_is_kept_may_hold_what_divides_an_archive() -> None:
+    kept = "#cloud-config\nmotd: |\n  a\n\n--=emopi-flash=\n\n--=emopi-flash=--\n"
+    parts = email.message_from_string(user_data(FULL, kept)).get_payload()
+    assert len(parts) == 3
+    assert parts[0].get_payload() == kept
+
+
 def test_what_nobody_knows_is_refused() -> None:
     with pytest.raises(CardError, match="which emopi cannot add to"):
         user_data(FULL, "hello: world\n")
