@@ -67,7 +67,7 @@ main() {
 
     base=$root/opt/emopi
     is_live=no
-    phase='' release='' is_new=no
+    phase='' release='' is_new=no former=''
     check_system
     lock
     trap finish EXIT
@@ -89,7 +89,7 @@ wrong_usage() {
 # ---------------------------------------------------------------- what must be so
 
 check_system() {
-    for program in systemctl systemd-sysusers flock sha256sum; do
+    for program in systemctl systemd-sysusers dpkg flock sha256sum; do
         command -v $program >/dev/null ||
             die "$program is not here; expected Raspberry Pi OS, or another Debian with systemd"
     done
@@ -143,8 +143,8 @@ TEXT
     [ "$format" = $FORMAT ] ||
         die "the bundle has format $format, and this install.sh expects $FORMAT: they are not one"
     [ "$(wc -l <"$here/SHA256SUMS")" -eq $((files + 1)) ] || incomplete "SHA256SUMS is cut off"
-    [ -n "$root" ] || is=$(dpkg --print-architecture)
-    [ -n "$root" ] || [ "$is" = "$architecture" ] ||
+    is=$(dpkg --print-architecture)
+    [ "$is" = "$architecture" ] ||
         die "this bundle is for $target ($architecture) and the system here is $is;" \
             "make one for it: emopi bundle --target NAME"
     is=$($PYTHON -I -c 'import sys; print(*sys.version_info[:2], sep=".")')
@@ -163,7 +163,6 @@ check_checkout() {
     kind=checkout
     here=$(readlink -f -- "$here/..")
     needed_mb=$NEEDED_MB
-    [ -n "$root" ] || architecture=$(dpkg --print-architecture)
     version=$(sed -n 's/^version = //p' "$here/setup.cfg")
     [ -n "$version" ] || die "$here/setup.cfg says no version; get the checkout anew"
     is=$($PYTHON -I -c 'import sys; print(*sys.version_info[:2], sep=".")')
@@ -173,7 +172,7 @@ check_checkout() {
         ;;
     3.11) ;;
     *)
-        [ "${architecture:-}" != armhf ] ||
+        [ "$(dpkg --print-architecture)" != armhf ] ||
             die "there is no TFLite interpreter for Python $is on 32-bit ARM; take the 64-bit" \
                 "Raspberry Pi OS, or 32-bit Bookworm"
         ;;
@@ -408,7 +407,8 @@ serve() {
     [ "$kind" != bundle ] || [ ! -f "$here/emopi.toml" ] || set -- "$@" --settings "$here/emopi.toml"
     emopi_of "$base/current" install-service "$@" || return 1
     mkdir -p "$root/usr/local/bin"
-    [ -e "$root/usr/local/bin/emopi" ] ||
+    # which may be seen as one that leads nowhere, of a mounted system
+    [ -e "$root/usr/local/bin/emopi" ] || [ -L "$root/usr/local/bin/emopi" ] ||
         ln -s /opt/emopi/current/venv/bin/emopi "$root/usr/local/bin/emopi"
 }
 
@@ -416,6 +416,7 @@ serve() {
 works() {
     has_microphone=yes
     [ $is_live = yes ] || return 0
+    [ -n "$former" ] || examine
     say "starting the service"
     ! start || return 0
     has_microphone=no
@@ -512,7 +513,7 @@ rollback() {
     [ -L "$base/previous" ] || die "there is no version before this one to go back to"
     to=$(basename -- "$(readlink "$base/previous")")
     from=$(current)
-    version=$to release=$base/releases/$to here=$release
+    former=$from version=$to release=$base/releases/$to here=$release
     [ -f "$release/complete" ] || die "$release is not complete; install it anew"
     test_release
     switch_to "$to" || fell_back "$from"
@@ -579,22 +580,26 @@ advise() {
         return
     fi
     if [ "${has_microphone:-yes}" = no ]; then
-        examine
+        [ -z "$former" ] || examine
         say "installed: $version, but it does not hear anything yet. Mend what the doctor calls a" \
             "problem above; the service tries again every few seconds: systemctl status emopi"
         return
     fi
     say "$(systemctl show --property StatusText --value $UNIT)"
-    say "installed: $version, and it listens. What it decides goes nowhere until" \
-        "/etc/emopi/emopi.toml has a [sinks.NAME]; then: sudo systemctl reload emopi"
+    if grep -q '^\[sinks\.' /etc/emopi/emopi.toml; then
+        say "installed: $version, and it listens. See it at work: journalctl -fu emopi"
+    else
+        say "installed: $version, and it listens. What it decides goes nowhere until" \
+            "/etc/emopi/emopi.toml has a [sinks.NAME]; then: sudo systemctl reload emopi"
+    fi
 }
 
-# As the service's own user, who sees what the service sees.
+# Lets the doctor speak, as the service's own user, who sees what the service sees.
 examine() {
     systemctl stop $UNIT 2>/dev/null || : # or it would have the microphone
     runuser -u emopi -- /opt/emopi/current/venv/bin/python -I -m emopi.device.cli doctor \
         --config /etc/emopi/emopi.toml >&2 || :
-    systemctl --no-block start $UNIT
+    [ -z "$former" ] || systemctl --no-block start $UNIT
 }
 
 main "$@"

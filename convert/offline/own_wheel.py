@@ -12,7 +12,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from email.parser import Parser
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from emopi.device.errors import BundleError
@@ -20,6 +20,8 @@ from emopi.device.errors import BundleError
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every file in it, so that the same files make the same bytes; zip knows no earlier time."""
 WHEEL = "Wheel-Version: 1.0\nGenerator: emopi bundle\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+INSTALLER = "emopi/device/install.sh"
+"""In the wheel, and so of the version that it installs."""
 METADATA = ("METADATA", "entry_points.txt", "top_level.txt")
 
 
@@ -40,15 +42,15 @@ class OwnWheel:
 
 def running_wheel() -> OwnWheel:
     """The wheel of the emopi that runs. Raises `BundleError` where its files are not all there."""
-    try:
-        installed = distribution("emopi")
-    except PackageNotFoundError:
+    # not what a build has left in a checkout that Python runs in
+    found = (one for one in distributions(name="emopi") if one.read_text("METADATA"))
+    if not (installed := next(found, None)):
         raise BundleError(
             "this emopi is not installed, so it does not know its version and its parts. Install "
             "it (pip install emopi, or pip install -e . in a checkout), or give --wheel FILE"
-        ) from None
+        )
     files = _package(Path(__file__).parents[2]) | _metadata(installed)
-    return read_wheel(_zipped(files, f"emopi-{installed.version}.dist-info"), "this emopi")
+    return read_wheel(make_wheel(files, f"emopi-{installed.version}.dist-info"), "this emopi")
 
 
 def read_wheel(content: bytes, name: str) -> OwnWheel:
@@ -66,14 +68,28 @@ def read_wheel(content: bytes, name: str) -> OwnWheel:
     return OwnWheel(content, metadata["Version"], tuple(metadata.get_all("Requires-Dist") or ()))
 
 
-INSTALLER = "emopi/device/install.sh"
-"""In the wheel, and so of the version that it installs."""
-
-
 def installer(wheel: OwnWheel) -> bytes:
     """The `install.sh` that belongs to a wheel."""
     with zipfile.ZipFile(io.BytesIO(wheel.content)) as zipped:
         return zipped.read(INSTALLER)
+
+
+def make_wheel(files: Mapping[str, bytes], metadata: str) -> bytes:
+    """The wheel of those files, by name, with its RECORD; `metadata` is its .dist-info folder."""
+    record = "".join(
+        f"{name},sha256={_digest(content)},{len(content)}\n"
+        for name, content in sorted(files.items())
+    )
+    record_name = f"{metadata}/RECORD"
+    everything = [*sorted(files.items()), (record_name, f"{record}{record_name},,\n".encode())]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        for name, content in everything:
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            zipped.writestr(entry, content)
+    return packed.getvalue()
 
 
 def _package(folder: Path) -> dict[str, bytes]:
@@ -100,24 +116,6 @@ def _metadata(installed: Distribution) -> dict[str, bytes]:
     }
     found = {name: text.encode() for name, text in (texts | licences).items() if text}
     return found | {f"{folder}/WHEEL": WHEEL.encode()}
-
-
-def _zipped(files: Mapping[str, bytes], metadata: str) -> bytes:
-    """The wheel of those files, with its RECORD, in the order of their names."""
-    record = "".join(
-        f"{name},sha256={_digest(content)},{len(content)}\n"
-        for name, content in sorted(files.items())
-    )
-    record_name = f"{metadata}/RECORD"
-    everything = sorted(files.items()) + [(record_name, f"{record}{record_name},,\n".encode())]
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as zipped:
-        for name, content in everything:
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o100644 << 16
-            zipped.writestr(entry, content)
-    return packed.getvalue()
 
 
 def _digest(content: bytes) -> str:

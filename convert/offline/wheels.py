@@ -41,8 +41,8 @@ def resolve(
 ) -> list[Wheel]:
     """The newest wheels for the target that meet requirements, and theirs; by name.
 
-    `extras` are those that hold where a requirement names one. What the target has from Debian is left out. Raises `BundleError` where there are no such
-    wheels, or none that agree.
+    `extras` are those that hold where a requirement names one. What the target has from Debian is
+    left out. Raises `BundleError` where there are no such wheels, or none that agree.
     """
     check_tools()
     wanted: dict[str, set[str]] = {}
@@ -66,19 +66,24 @@ def fetch(wheels: Iterable[Wheel], target: Target, folder: Path) -> dict[str, by
     """
     wheels = list(wheels)
     folder.mkdir(parents=True, exist_ok=True)
+    for wheel in wheels:  # what an interruption has left of one
+        if _sha256(folder / wheel.file) != wheel.sha256:
+            (folder / wheel.file).unlink(missing_ok=True)
     pinned = [f"{wheel.name}=={wheel.version}" for wheel in wheels]
     _pip("download", "--dest", str(folder), *_options(target), *pinned, shows=True)
-    contents = {}
     for wheel in wheels:
         path = folder / wheel.file
-        content = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(content).hexdigest() != wheel.sha256:
+        if _sha256(path) != wheel.sha256:
             raise BundleError(
                 f"{path} is not what the package index had a moment ago; remove {folder} and try "
                 "again"
             )
-        contents[wheel.file] = content
-    return contents
+    return {wheel.file: (folder / wheel.file).read_bytes() for wheel in wheels}
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def check_tools() -> None:
