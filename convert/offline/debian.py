@@ -67,7 +67,7 @@ class Apt:
         """File name to content of the packages, "name=version" each."""
         archives = self._root / "var/cache/apt/archives"
         self._run("download", *packages, folder=archives)
-        contents = {}
+        contents: dict[str, bytes] = {}
         for package in packages:
             name, _, version = package.partition("=")
             pattern = f"{name}_{version.replace(':', '%3a')}_*.deb"
