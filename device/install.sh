@@ -341,7 +341,8 @@ test_release() {
     [ -f "$settings" ] || settings=$here/emopi.toml
     if [ -f "$settings" ]; then
         checked=$release/checked.toml
-        sed "s|/opt/emopi/current/|$release/|g" "$settings" >"$checked"
+        # they may hold a password
+        (umask 077 && sed "s|/opt/emopi/current/|$release/|g" "$settings" >"$checked")
         told=$(emopi_of "$release" config check "$checked" 2>&1) || {
             rm -f -- "$checked"
             die "emopi $version cannot use $settings: $(echo "$told" |
@@ -364,8 +365,8 @@ emopi_of() {
 current() { if [ -L "$base/current" ]; then basename -- "$(readlink "$base/current")"; fi; }
 
 link() { # NAME RELEASE
-    ln -sfn "releases/$2" "$base/$1.new"
-    mv -T "$base/$1.new" "$base/$1"
+    { ln -sfn "releases/$2" "$base/$1.new" && mv -T "$base/$1.new" "$base/$1"; } ||
+        die "$base/$1 cannot be changed"
 }
 
 # Lets RELEASE run; 1 if it does not, and then the one before runs again.
@@ -373,8 +374,9 @@ switch_to() {
     before=$(current)
     was_hearing=no
     [ $is_live = no ] || ! systemctl --quiet is-active $UNIT || was_hearing=yes
-    echo "$before" >"$base/switching.new"
-    mv "$base/switching.new" "$base/switching"
+    # -e does not hold in here
+    { echo "$before" >"$base/switching.new" && mv "$base/switching.new" "$base/switching"; } ||
+        die "$base cannot be written"
     phase=switching
     say "switching to $1"
     link current "$1"
@@ -533,9 +535,11 @@ uninstall() {
         return
     fi
     rm -rf -- "$root/etc/emopi" "$root/var/lib/emopi"
-    if grep -q '^emopi:' "$root/etc/passwd" 2>/dev/null; then
-        userdel ${root:+--prefix "$root"} emopi 2>/dev/null || say "the user emopi could not be removed"
-    fi
+    for kind in user:passwd group:group; do # a group goes with its user, or not: login.defs
+        ! grep -q '^emopi:' "$root/etc/${kind#*:}" 2>/dev/null ||
+            "${kind%:*}del" ${root:+--prefix "$root"} emopi 2>/dev/null ||
+            say "the ${kind%:*} emopi could not be removed"
+    done
     say "nothing of emopi is left"
 }
 

@@ -66,11 +66,12 @@ def fetch(wheels: Iterable[Wheel], target: Target, folder: Path) -> dict[str, by
     """
     wheels = list(wheels)
     folder.mkdir(parents=True, exist_ok=True)
-    for wheel in wheels:  # what an interruption has left of one
-        if _sha256(folder / wheel.file) != wheel.sha256:
-            (folder / wheel.file).unlink(missing_ok=True)
-    pinned = [f"{wheel.name}=={wheel.version}" for wheel in wheels]
-    _pip("download", "--dest", str(folder), *_options(target), *pinned, shows=True)
+    missing = [one for one in wheels if _sha256(folder / one.file) != one.sha256]
+    for wheel in missing:  # what an interruption has left of it
+        (folder / wheel.file).unlink(missing_ok=True)
+    if missing:
+        pinned = [f"{wheel.name}=={wheel.version}" for wheel in missing]
+        _pip("download", "--dest", str(folder), *_options(target), *pinned, shows=True)
     for wheel in wheels:
         path = folder / wheel.file
         if _sha256(path) != wheel.sha256:

@@ -266,9 +266,7 @@ class TestWrong:
         assert "division by zero" in told
         assert (current(root), version_of(root)) == ("0.1.0", "0.1.0")
 
-    def test_settings_that_it_cannot_use(self, tmp_path: Path, first: Path) -> None:
-        root = root_folder(tmp_path)
-        (root / "etc/emopi").mkdir()
+    def test_settings_that_it_cannot_use(self, root: Path, first: Path) -> None:
         (root / "etc/emopi/emopi.toml").write_text("[decision]\nmemory = 3\n")
         told = self.refused(first, root)
         assert "cannot use" in told
