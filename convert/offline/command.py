@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -68,6 +67,8 @@ def bundle(
     The newest versions that fit are taken. What is fetched is kept, so an interrupted call goes on
     when it is typed again; of the same versions the archive has the same bytes.
     """
+    import hashlib
+
     from emopi.convert.offline.bundle import Wishes, chosen_model, make_bundle
     from emopi.convert.offline.own_wheel import read_wheel, running_wheel
     from emopi.convert.offline.targets import find_target

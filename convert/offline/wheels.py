@@ -20,7 +20,10 @@ from pathlib import Path
 
 from emopi.convert.offline.targets import Target
 from emopi.device.errors import BundleError, MissingExtraError
+from emopi.device.versions import versions
 
+PIP = "24.3"
+"""The oldest that will do."""
 ROUNDS = 20
 """More than any chain of requirements is long."""
 
@@ -91,8 +94,15 @@ def check_tools() -> None:
     """Raise `BundleError` or `MissingExtraError` where this Python cannot fetch wheels."""
     if find_spec("packaging") is None:
         raise MissingExtraError("emopi bundle", "bundle", "packaging")
-    if find_spec("pip") is None:
-        raise BundleError(f"{sys.executable} has no pip; run: {sys.executable} -m ensurepip")
+    from packaging.version import Version
+
+    found = versions("pip").get("pip")
+    if found is None or Version(found) < Version(PIP):
+        raise BundleError(
+            f"emopi bundle needs pip {PIP} or newer, and here is {found or 'none'}: an older one "
+            "takes only what suits the Python that it runs on, even with --python-version. Run: "
+            f"{sys.executable} -m pip install 'pip>={PIP}' (without any pip first: -m ensurepip)"
+        )
 
 
 def _want(

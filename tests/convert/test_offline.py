@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -76,9 +77,12 @@ def test_targets() -> None:
         find_target("pi")
 
 
-def put(folder: Path, name: str, number: str, *needs: str, tag: str = "py3-none-any") -> None:
-    """A wheel in a folder that pip looks into."""
-    lines = "".join(f"Requires-Dist: {need}\n" for need in needs)
+def put(
+    folder: Path, name: str, number: str, *needs: str, tag: str = "py3-none-any", python: str = "3"
+) -> None:
+    """A wheel in a folder that pip looks into, for that Python or newer ones."""
+    lines = f"Requires-Python: >={python}\n"
+    lines += "".join(f"Requires-Dist: {need}\n" for need in needs)
     info = f"{name}-{number}.dist-info"
     head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n"
     wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
@@ -131,6 +135,13 @@ class TestWheels:
         # half of a file from an interruption is fetched again
         (index.parent / "cache" / wheels[1].file).write_bytes(b"half")
         assert fetch(wheels, TRIXIE, index.parent / "cache") == contents
+
+    def test_a_wheel_for_newer_pythons_than_the_one_that_asks(self, index: Path) -> None:
+        newer = f"{sys.version_info[0]}.{sys.version_info[1] + 1}"
+        put(index, "a", "1")
+        put(index, "a", "2", python=newer)
+        target = dataclasses.replace(TRIXIE, python=f"{newer}.0")
+        assert [wheel.version for wheel in resolve(["a"], target)] == ["2"]
 
     def test_none_for_the_target(self, index: Path) -> None:
         put(index, "a", "1", tag="cp311-cp311-manylinux_2_28_x86_64")
