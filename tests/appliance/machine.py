@@ -56,9 +56,9 @@ class Machine:
     transcript: Path
 
     def run(
-        self, *command: object, timeout_s: float = 400, ok: bool = True
+        self, *command: object, timeout_s: float = 600, ok: bool = True, tells: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in it as root, and with `ok` expect status 0."""
+        """Run a command in it as root, with `ok` expect status 0, and write down what it says."""
         started_s = time.monotonic()
         done = subprocess.run(
             [*self.enter(), *map(str, command)],
@@ -66,7 +66,8 @@ class Machine:
             check=False, errors="replace",
         )  # fmt: skip
         with self.transcript.open("a") as log:
-            log.write(f"# {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+            said = f"{done.stdout}{done.stderr}" if tells else f"({len(done.stdout)} characters)\n"
+            log.write(f"# {' '.join(map(str, command))}\n{said}")
             log.write(f"[status {done.returncode}, {time.monotonic() - started_s:.1f} s]\n\n")
         assert not ok or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
@@ -77,6 +78,14 @@ class Machine:
             [*self.enter(), *map(str, command)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def kill(self, started: subprocess.Popen[str]) -> None:
+        """Kill a command that was started, and nothing that it has started itself."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(started.pid)], capture_output=True, text=True, check=True
+        )
+        os.kill(int(found.stdout), signal.SIGKILL)
+        started.wait()
 
     def show(self, key: str, unit: str = "emopi") -> str:
         """A property of a unit."""
