@@ -72,6 +72,7 @@ main() {
     lock
     trap finish EXIT
     trap 'exit 130' INT
+    trap 'exit 141' PIPE
     trap 'exit 143' TERM HUP
     had_data=no
     [ ! -e "$root/etc/emopi" ] && [ ! -e "$root/var/lib/emopi" ] || had_data=yes
@@ -230,6 +231,7 @@ add_packages() {
         for name in python3-venv python3-pyaudio; do
             is_installed $name || absent="$absent $name"
         done
+        [ -z "$absent" ] || look_up
     fi
     [ -n "$absent" ] || return 0
     say "installing of Debian:$absent"
@@ -248,10 +250,18 @@ add_packages() {
         done
         apt_get install "$@"
     else
-        apt_get update
         # shellcheck disable=SC2086 # several words
         apt_get install $absent
     fi
+}
+
+# Puts what they need into absent, too, so that all of it can be removed one day.
+look_up() {
+    apt_get update
+    # shellcheck disable=SC2086 # several words
+    apt_get --simulate install $absent
+    # Inst libportaudio2 (19.6.0-1.2 Debian:12/stable [arm64]); of one that is here: Inst NAME [OLD]
+    absent=$(echo "$told" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | tr '\n' ' ')
 }
 
 is_installed() {
@@ -493,6 +503,7 @@ tidy() {
 # At every exit: what was begun and not finished is undone.
 finish() {
     status=$?
+    trap '' PIPE
     trap - EXIT INT TERM HUP
     set +e
     [ "$phase" != switching ] || go_back

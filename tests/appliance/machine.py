@@ -109,7 +109,8 @@ class Machine:
 @contextlib.contextmanager
 def machine(root: Path, transcript: Path, *, shared: Path) -> Iterator[Machine]:
     """Boot the system in `root`; `shared` is /shared in it, read-only. Off at the end."""
-    command = ["systemd-nspawn", "--quiet", "-D", root, "--register=no", "--keep-unit", "--boot",
+    command = ["systemd-nspawn", "--quiet", "-D", root, f"--machine=emopi-test-{root.name}",
+               "--register=no", "--keep-unit", "--boot",
                "--private-network", "--console=pipe", f"--bind-ro={shared}:/shared",
                "--resolv-conf=off", "--timezone=off", "systemd.log_target=console"]  # fmt: skip
     with (
@@ -154,4 +155,7 @@ def _wait_for_boot(running: Machine) -> None:
         if done.stdout.strip() in ("running", "degraded"):
             return
         time.sleep(0.5)
-    raise RuntimeError(f"systemd is {done.stdout.strip()} after {BOOT_S:g} s; see console.log")
+    raise RuntimeError(
+        f"systemd is {done.stdout.strip()} after {BOOT_S:g} s; see console.log. With several "
+        "containers at a time: sysctl -w fs.inotify.max_user_instances=1024"
+    )
