@@ -4,13 +4,14 @@
 # make test-card  boots prepared cards in containers: some minutes, as root, Debian's packages
 # make emulated-test  the device on emulated Raspberry Pis, some minutes: firmware_notes/tested.md
 # make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
+# make appliance-test  install.sh on a real systemd in a container (root; minutes)
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
 
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test test-all test-device test-card emulated-test lint bench-instructions clean
+.PHONY: run test test-all test-device test-card emulated-test appliance-test lint bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -46,6 +47,12 @@ emulated-test: .venv/ready
 bench-instructions: .venv/ready
 	.venv/bin/python -m benchmarks.instructions
 
+# The log of everything that was run: build/appliance/transcript.log
+appliance-test: .venv/ready
+	mkdir -p build/appliance
+	EMOPI_APPLIANCE=1 .venv/bin/pytest -v --durations=0 --durations-min=1 \
+		--junitxml=build/appliance/results.xml tests/appliance
+
 clean:
 	rm -rf .venv .venv-run .venv-tflite build *.egg-info
 
@@ -61,7 +68,7 @@ clean:
 
 # Everything: training, conversion, test tools.
 .venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
+		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* convert/offline/*.py device/install.sh models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'

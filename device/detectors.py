@@ -70,12 +70,15 @@ class MicroVad:
     def speech(self, chunk: Floats) -> float:
         """See `SpeechDetector.speech`."""
         scaled = np.clip(np.rint(chunk * np.float32(INT16_SCALE)), -32768, 32767)
-        likely = max(0.0, float(self._detector.process_10ms(scaled.astype("<i2").tobytes())))
+        likely = max(0.0, float(self._process(scaled.astype("<i2").tobytes())))
         return float(likely**self._POWER)
 
     def reset(self) -> None:
         """See `SpeechDetector.reset`."""
-        self._detector = self._make()
+        detector = self._make()
+        # so called up to 1.0, the last that has a wheel for 32-bit ARM
+        old = getattr(detector, "Process10ms", None)
+        self._process = old or detector.process_10ms
 
 
 DETECTORS: dict[str, Callable[[], SpeechDetector]] = {"silero": Silero, "micro": MicroVad}

@@ -74,3 +74,7 @@ class ConversionError(EmopiError, RuntimeError):
 
 class ComparisonError(EmopiError, RuntimeError):
     """Models that cannot be compared, or a measurement of them that failed."""
+
+
+class BundleError(EmopiError, RuntimeError):
+    """An offline bundle that cannot be made; nothing has been written."""

@@ -27,9 +27,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path("/"),
     help="Into the system that is mounted there, such as an SD card, and not running. emopi must "
-    "be at the same path in it.",
+    "be at the same path in it, or be the one that lies there.",
 )
-def install_service(dry_run: bool, uninstall: bool, root: Path) -> None:
+@click.option(
+    "--settings",
+    "new_settings",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings to begin with, where there are none. Default: the defaults.",
+)
+@click.option("--no-start", is_flag=True, help="Enable it, and leave what runs as it is.")
+def install_service(
+    dry_run: bool, uninstall: bool, root: Path, new_settings: Path | None, no_start: bool
+) -> None:
     """Let systemd run emopi listen from boot on, and start it again whatever happens.
 
     It writes a unit, a user and, where there are none, settings in /etc/emopi/emopi.toml; what is
@@ -39,12 +48,13 @@ def install_service(dry_run: bool, uninstall: bool, root: Path) -> None:
     from emopi.device import service
 
     here = root / service.SETTINGS.relative_to("/")
-    settings = read_settings(here) if here.exists() else Settings.default()
+    begin_with = here if here.exists() else new_settings
+    settings = read_settings(begin_with) if begin_with else Settings.default()
     files = service.service_files(
         settings["service"],
-        render(settings),
-        python=Path(sys.executable),
-        places=_places(),
+        begin_with.read_text() if begin_with else render(settings),
+        python=_inside(root, Path(sys.executable)),
+        places={_inside(root, place) for place in _places()},
         sinks=settings.sinks,
     )
     if not dry_run:
@@ -53,7 +63,7 @@ def install_service(dry_run: bool, uninstall: bool, root: Path) -> None:
     if uninstall:
         _uninstall(system, files)
     else:
-        _install(system, files)
+        _install(system, files, starts=system.is_live and not no_start)
 
 
 def _places() -> set[Path]:
@@ -63,6 +73,12 @@ def _places() -> set[Path]:
     package = Path(emopi.device.__file__).parent
     source = Path(emopi.device.__file__).resolve().parent  # another one if installed editable
     return {Path(sys.prefix), Path(sys.base_prefix), package.parent, source.parent}
+
+
+def _inside(root: Path, path: Path) -> Path:
+    """The same place, as the system below `root` sees it."""
+    root = root.resolve()
+    return Path("/") / path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _check(root: Path, uninstall: bool) -> None:
@@ -80,7 +96,7 @@ def _check(root: Path, uninstall: bool) -> None:
         raise ServiceError("systemd does not run here; give --root for a system that is mounted")
 
 
-def _install(system: _System, files: list[ServiceFile]) -> None:
+def _install(system: _System, files: list[ServiceFile], *, starts: bool) -> None:
     from emopi.device.service import SETTINGS, UNIT, UNIT_NAME, USER
 
     changed = [file.path for file in files if system.write(file)]
@@ -91,7 +107,7 @@ def _install(system: _System, files: list[ServiceFile]) -> None:
     if changed and system.is_live:
         system.run("systemctl", "daemon-reload")
     system.run("systemctl", "enable", UNIT_NAME)
-    if system.is_live:
+    if starts:
         system.run("systemctl", "restart" if UNIT in changed else "start", "--no-block", UNIT_NAME)
     system.say(f"settings: {SETTINGS}; log: journalctl -u emopi; state: systemctl status emopi")
 
