@@ -1,6 +1,7 @@
 # make run   a live run of the shipped int8 model (a bundled recording where there is no microphone)
 # make test  all tests
 # make lint  ruff and mypy
+# make bench BENCH="--corpus RAVDESS"  everything beside its like: benchmarks/README.md
 # make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench-instructions clean
+.PHONY: run test lint bench bench-instructions clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -26,11 +27,14 @@ lint: .venv/ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks.suite $(BENCH)
+
 bench-instructions: .venv/ready
 	.venv/bin/python -m benchmarks.instructions
 
 clean:
-	rm -rf .venv .venv-run .venv-tflite build *.egg-info
+	rm -rf .venv .venv-run .venv-tflite .venv-bench build *.egg-info
 
 # What a Raspberry Pi gets: the base install, the live view, and the microphone where it builds.
 .venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* models/*)
@@ -50,6 +54,14 @@ clean:
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'
 	@.venv/bin/pip install $(PIP_FLAGS) pyaudio >.venv/pyaudio.log 2>&1 || \
 		echo "PyAudio cannot be built here: the microphone's tests will skip"
+	@touch $@
+
+# What is measured, and what it is set beside.
+.venv-bench/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
+		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install $(PIP_FLAGS) -e '.[bench]'
 	@touch $@
 
 # The device as on a 32-bit Raspberry Pi: tflite-runtime, NumPy 1. Its last wheels are for 3.11.
