@@ -6,12 +6,12 @@ at ±1, to (frames, n_mfcc). What a library cannot be asked to do alike is in it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from emopi.device.frontend import Floats, FrontendSpec
+from emopi.device.frontend import INT16_SCALE, Floats, FrontendSpec
 
 Mfcc = Callable[[Floats], Any]
 
@@ -33,13 +33,18 @@ def python_speech_features(spec: FrontendSpec) -> Mfcc:
 
 
 def librosa(spec: FrontendSpec) -> Mfcc:
-    """Its mel triangles are not rounded to FFT bins; decibels are taken back to logarithms."""
+    """Its mel triangles are not rounded to FFT bins; decibels are taken back to logarithms.
+
+    Its own lifter counts coefficients from 1, so ours is applied to what it gives.
+    """
     import librosa as lib
 
     # librosa centres a window that is shorter than the FFT
     aside = (spec.n_fft - spec.frame_samples) // 2
     window = np.hanning(spec.frame_samples)
-    to_ln = np.float32(np.log(10) / 10)
+    n = np.arange(spec.n_mfcc)
+    scale = np.log(10) / 10 * (1 + spec.lifter / 2 * np.sin(np.pi * n / spec.lifter))
+    scale = scale.astype(np.float32)
 
     def run(samples: Floats) -> Any:
         emphasized = lib.effects.preemphasis(samples, coef=spec.preemphasis, zi=[0.0])
@@ -48,13 +53,8 @@ def librosa(spec: FrontendSpec) -> Mfcc:
             hop_length=spec.hop_samples, win_length=spec.frame_samples, window=window, center=False,
             n_mels=spec.n_mels, fmin=spec.low_hz, fmax=spec.high_hz, htk=True, norm=None,
         )  # fmt: skip
-        decibels = lib.power_to_db(
-            mels / spec.n_fft, amin=max(spec.energy_floor, 1e-16), top_db=None
-        )
-        mfccs = lib.feature.mfcc(
-            S=decibels * to_ln, n_mfcc=spec.n_mfcc, norm="ortho", lifter=spec.lifter
-        )
-        return mfccs.T
+        decibels = lib.power_to_db(mels / spec.n_fft, amin=2.2e-16, top_db=None)
+        return lib.feature.mfcc(S=decibels, n_mfcc=spec.n_mfcc, norm="ortho").T * scale
 
     return run
 
@@ -62,8 +62,8 @@ def librosa(spec: FrontendSpec) -> Mfcc:
 def kaldi_native_fbank(spec: FrontendSpec) -> Mfcc:
     """Its mel triangles are linear in mel, between FFT bins; it emphasizes frame by frame.
 
-    Its spectrum is not divided by the length of the FFT, which is mended in c0. Samples have to be
-    given as a list, which is in the time, since there is no other way in.
+    It expects samples as large as int16 has them, and its spectrum is not divided by the length of
+    the FFT; c0 is corrected for both. They have to be given as a list, which is in the time.
     """
     import kaldi_native_fbank as knf
 
@@ -84,21 +84,22 @@ def kaldi_native_fbank(spec: FrontendSpec) -> Mfcc:
     options.use_energy = False
     options.energy_floor = 0.0
     options.cepstral_lifter = spec.lifter
-    scaling = np.float32(np.sqrt(spec.n_mels) * np.log(spec.n_fft))
+    scale = np.float32(INT16_SCALE)
+    offset = np.float32(np.sqrt(spec.n_mels) * np.log(spec.n_fft * INT16_SCALE**2))
 
     def run(samples: Floats) -> Any:
         extractor = knf.OnlineMfcc(options)
-        extractor.accept_waveform(spec.sample_rate_hz, samples.tolist())
+        extractor.accept_waveform(spec.sample_rate_hz, (samples * scale).tolist())
         extractor.input_finished()
         ready = extractor.num_frames_ready
         mfccs = np.stack([extractor.get_frame(number) for number in range(ready)])
-        mfccs[:, 0] -= scaling
+        mfccs[:, 0] -= offset
         return mfccs
 
     return run
 
 
-OTHERS: Mapping[str, Callable[[FrontendSpec], Mfcc]] = {
+OTHERS: dict[str, Callable[[FrontendSpec], Mfcc]] = {
     "python_speech_features": python_speech_features,
     "librosa": librosa,
     "kaldi-native-fbank": kaldi_native_fbank,

@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks.suite import making, network_run
 from benchmarks.suite.charts import bars
 from benchmarks.suite.making import shipped
-from benchmarks.suite.network_run import BLAS
 from benchmarks.suite.order import Order
 from benchmarks.suite.tables import Found, short, table
 from emopi.convert.comparison.footprint import footprints
@@ -108,6 +107,3 @@ def draw(found: Found, folder: Path) -> list[Path]:
     }
     bars(path, "One inference, one thread (median, to the 90th percentile)", "milliseconds", times)
     return [path]
-
-
-__all__ = ["BLAS", "PACKAGES", "TITLE", "draw", "measure", "page", "share"]

@@ -45,19 +45,19 @@ def measure(order: Order) -> dict[str, Any]:
         for n in range(1, jobs + 1)
     ]
     augmented = _ask("features", order, clips=order.times(288, 24), jobs=jobs, copies=COPIES)
-    networks = order.times(len(NETWORKS), 1)
+    networks = NETWORKS[: order.times(len(NETWORKS), 0)]
     return {
         "jobs": jobs,
         "features": scaling,
         "augmented": augmented,
         "epochs": {
-            name: _ask("epochs", order, network=name, epochs=order.times(5, 1), jobs=jobs)
-            for name in NETWORKS[:networks]
+            name: _ask("epochs", order, network=name, epochs=5, jobs=jobs)
+            for name in networks
         },
         "otherwise": {
-            name: _ask("otherwise", order, network=name, epochs=order.times(2, 1),
-                       clips=order.times(CORPUS, 64), jobs=jobs)
-            for name in NETWORKS[:networks]
+            name: _ask("otherwise", order, network=name, epochs=2,
+                       clips=CORPUS, jobs=jobs)
+            for name in networks
         },
         "growth": [
             _ask("growth", order, clips=clips, times=times, jobs=jobs) for times in (1, 3, 10)
@@ -95,8 +95,7 @@ def page(found: Found) -> str:
             f"With {COPIES} augmented copies of each: {copies} clips from {augmented['clips']} in "
             f"{augmented['seconds']:.1f} s, {copies / augmented['seconds']:.0f} a second.",
             EPOCHS_ABOUT,
-            table(["training", "clips", "s an epoch", "epochs measured", "whole training, min",
-                   "most memory, MiB"], _epoch_rows(found)),
+            _epoch_table(found),
             GROWTH,
             table(["clips", "extraction, s", "features, MiB", "before, MiB", "anonymous, most",
                    "resident at the end", "resident, most"], growth),
@@ -105,7 +104,7 @@ def page(found: Found) -> str:
     )  # fmt: skip
 
 
-def _epoch_rows(found: Found) -> list[list[str]]:
+def _epoch_table(found: Found) -> str:
     rows = []
     for kind, title in (("epochs", "emopi train {}"), ("otherwise", "tf.data + librosa, {}")):
         for network, one in found[kind].items():
@@ -115,7 +114,11 @@ def _epoch_rows(found: Found) -> list[list[str]]:
                 str(len(one["seconds"])), f"{seconds * EPOCHS[network] / 60:.0f}",
                 f"{one['peak_mb']:.0f}",
             ])  # fmt: skip
-    return rows
+    head = [
+        "training", "clips", "s an epoch", "epochs measured", "whole training, min",
+        "most memory, MiB",
+    ]  # fmt: skip
+    return table(head, rows) if rows else "Not in a trial."
 
 
 def _aims(found: Found) -> list[list[str]]:
