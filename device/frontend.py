@@ -228,7 +228,7 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     """MFCCs of the first `n_frames` frames of a pre-emphasized signal."""
     if not n_frames:
         return np.empty((0, spec.n_mfcc), np.float32)
-    mels = _power(emphasized, n_frames, spec) @ _scaled_filters(spec)
+    mels: NDArray[Any] = _power(emphasized, n_frames, spec) @ _scaled_filters(spec)
     if spec.energy_floor:
         np.maximum(mels, np.float32(spec.energy_floor), out=mels)
     else:
