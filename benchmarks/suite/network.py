@@ -16,7 +16,7 @@ from emopi.convert.comparison.footprint import footprints
 from emopi.device.process import answers
 
 TITLE = "Network"
-PACKAGES = ("numpy", "ai-edge-litert", "tensorflow")
+PACKAGES: tuple[str, ...] = ("numpy", "ai-edge-litert", "tensorflow")
 
 ABOUT = """One window of 3 s in the interpreter (LiteRT with XNNPACK), its input set; all models and
 all numbers of threads in turns in one process. Percentiles over {rounds} rounds, milliseconds.

@@ -19,7 +19,7 @@ from benchmarks.suite.tables import AIMS_HEAD, Found, aim, short, spread, table
 from benchmarks.suite.timing import Spread
 
 TITLE = "Start and memory"
-PACKAGES = (
+PACKAGES: tuple[str, ...] = (
     "numpy",
     "click",
     "ai-edge-litert",
@@ -152,7 +152,8 @@ def settled(pid: int, seconds: float) -> None:
     """Wait so long, and on until the process uses hardly any CPU time: its imports are done."""
     time.sleep(seconds)
     while True:
-        before_s, _ = _used_s(pid), time.sleep(1.0)
+        before_s = _used_s(pid)
+        time.sleep(1.0)
         if _used_s(pid) - before_s < 0.2:
             return
 

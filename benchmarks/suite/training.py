@@ -16,7 +16,7 @@ from emopi.train.recipe import EPOCHS
 from emopi.train.topology import NETWORKS
 
 TITLE = "Training"
-PACKAGES = ("numpy", "tensorflow", "keras", "librosa", "soundfile", "soxr")
+PACKAGES: tuple[str, ...] = ("numpy", "tensorflow", "keras", "librosa", "soundfile", "soxr")
 FEATURES_S, TRAINING_MIN, CORPUS = 15.0, 30.0, 1440
 COPIES = 10
 """Augmented, of each clip, in the recipe."""
