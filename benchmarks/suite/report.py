@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.suite import decision, frontend, installation, network, startup, training
+from benchmarks.suite import (
+    accuracy,
+    decision,
+    frontend,
+    installation,
+    network,
+    startup,
+    training,
+)
 from benchmarks.suite.order import Order
 from benchmarks.suite.tables import Found
 from emopi.device.bench_measure import machine
@@ -44,6 +52,7 @@ SECTIONS: Mapping[str, Section] = {
     "startup": startup,
     "installation": installation,
     "training": training,
+    "accuracy": accuracy,
 }
 """By name, in the order of the page."""
 
