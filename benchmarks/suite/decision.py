@@ -32,6 +32,9 @@ same shape and weights by chance, which do not matter for time. TFLite is our mo
 interpreter inside TensorFlow would hold TensorFlow too. Each is in processes of its own that take
 turns, {turns} each. Memory is that of the process after its last decision, in MiB."""
 
+BESTS = """The ratios above are of medians, turn by turn. Where others use the machine, the best of
+all decisions is nearer to what the machine can do:"""
+
 SHARE = """Python's share is what of a decision is neither FFT and mel product nor interpreter (as
 `emopi bench` computes it), without the detector: {share:.1f} % of {total} ms."""
 
@@ -94,8 +97,15 @@ def page(found: Found) -> str:
             table(["what", "ms a decision", "best", "resident", "PSS", "USS", "peak"], rows),
             share,
             table(AIMS_HEAD, _aims(found)),
+            BESTS,
+            table(["what", "best time over our best"], _of_bests(found)),
         ]
     )
+
+
+def _of_bests(found: Found) -> list[list[str]]:
+    bests = {name: one["times_ms"]["best"] for name, one in found["contenders"].items()}
+    return [[name, short(bests[name] / bests[OURS])] for name in found["ratios"]]
 
 
 def _aims(found: Found) -> list[list[str]]:
