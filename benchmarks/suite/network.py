@@ -48,7 +48,6 @@ def measure(order: Order) -> dict[str, Any]:
         starts = footprints([Path(path) for path in models.values()])
     return found | {
         "threads": threads,
-        "rounds": asked["rounds"],
         "starts": {name: one.to_json() for name, one in zip(models, starts, strict=True)},
     }
 

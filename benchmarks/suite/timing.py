@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+MOST_S, LEAST = 120.0, 10
+"""Seconds after which no round begins, once there were so many: a busy machine has no end."""
+
 Call = Callable[[int], object]
 """Does its work; takes the number of the round, from which it chooses its input."""
 
@@ -49,7 +52,8 @@ def _four(value: float) -> float:
 def interleaved(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each call in every round; who begins changes from round to round.
 
-    A round before the first does not count. The garbage collector waits meanwhile.
+    A round before the first does not count; after `MOST_S` there are fewer than asked for. The
+    garbage collector waits meanwhile.
     """
     names = list(calls)
     taken: dict[str, list[float]] = {name: [] for name in names}
@@ -58,7 +62,10 @@ def interleaved(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]
     gc.collect()
     gc.disable()
     try:
+        until_s = time.monotonic() + MOST_S
         for number in range(rounds):
+            if number >= LEAST and time.monotonic() > until_s:
+                break
             first = number % len(names)
             for name in names[first:] + names[:first]:
                 calls[name](number)
