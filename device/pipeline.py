@@ -108,6 +108,7 @@ class Pipeline:
         self._frames: Floats = np.empty((0, self._spec.n_mfcc), np.float32)
         self._samples: Floats = np.empty(0, np.float32)
         self._waiting: list[Floats] = []
+        self._caught_up = self._clock
         self._known_dbfs: dict[int, float] = {}
         self._next_decision = self._clock + self._window_samples
 
@@ -151,9 +152,11 @@ class Pipeline:
         self._gate.push(piece)
         self._waiting.append(piece)
         self._clock += len(piece)
+        if self._clock - self._caught_up >= self._window_samples:
+            self._catch_up()  # between decisions that are far apart, memory stays as it is
 
     def _catch_up(self) -> None:
-        """Take into the window what came since the last decision.
+        """Take into the window what has come and is not in it yet.
 
         All at once: block by block, as a microphone gives them, takes NumPy three times as long.
         """
@@ -161,6 +164,7 @@ class Pipeline:
             return
         new = np.concatenate(self._waiting)
         self._waiting.clear()
+        self._caught_up = self._clock
         frames = self._frontend.push(new)
         self._frames = np.concatenate([self._frames, frames])[-self._window_frames :]
         self._samples = np.concatenate([self._samples, new])[-self._window_samples :]
