@@ -1,17 +1,21 @@
 # make run   a live run of the shipped int8 model (a bundled recording where there is no microphone)
 # make test  all tests
 # make lint  ruff and mypy
-# make test-card  boots prepared cards in containers: some minutes, as root, Debian's packages
-# make emulated-test  the device on emulated Raspberry Pis, some minutes: firmware_notes/tested.md
-# make bench-instructions  what Raspberry Pis execute, counted in QEMU: benchmarks/README.md
-# make appliance-test  install.sh on a real systemd in a container (root; minutes)
+# Longer ones, for which root and Debian's packages are needed: firmware_notes/tested.md
+# make emulated-test   the device on emulated Raspberry Pis
+# make test-card       cards that emopi flash prepared, booted in containers
+# make appliance-test  install.sh on a real systemd in a container
+# Measurements: benchmarks/README.md
+# make bench BENCH="--corpus RAVDESS"  everything beside its like
+# make bench-instructions              what Raspberry Pis execute, counted in QEMU
 # Each sets up what it needs in .venv* here; only Python 3.11 or newer (on Debian with
 # python3-venv), git and make are expected.
 
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test test-all test-device test-card emulated-test appliance-test lint bench-instructions clean
+.PHONY: run test test-all test-device lint test-card emulated-test appliance-test bench bench-instructions \
+	clean
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -44,6 +48,9 @@ lint: .venv/ready
 emulated-test: .venv/ready
 	EMOPI_EMULATED=1 .venv/bin/pytest tests/emulated --verbose --durations=0
 
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks.suite $(BENCH)
+
 bench-instructions: .venv/ready
 	.venv/bin/python -m benchmarks.instructions
 
@@ -54,7 +61,7 @@ appliance-test: .venv/ready
 		--junitxml=build/appliance/results.xml tests/appliance
 
 clean:
-	rm -rf .venv .venv-run .venv-tflite build *.egg-info
+	rm -rf .venv .venv-run .venv-tflite .venv-bench build *.egg-info
 
 # What a Raspberry Pi gets: the base install, the live view, and the microphone where it builds.
 .venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* models/*)
@@ -74,6 +81,14 @@ clean:
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'
 	@.venv/bin/pip install $(PIP_FLAGS) pyaudio >.venv/pyaudio.log 2>&1 || \
 		echo "PyAudio cannot be built here: the microphone's tests will skip"
+	@touch $@
+
+# What is measured, and what it is set beside.
+.venv-bench/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
+		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install $(PIP_FLAGS) -e '.[bench]'
 	@touch $@
 
 # The device as on a 32-bit Raspberry Pi: tflite-runtime, NumPy 1. Its last wheels are for 3.11.

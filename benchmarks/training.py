@@ -14,6 +14,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ import click
 from emopi.device.versions import versions
 from emopi.train.augment import Perturbation
 from emopi.train.backend import import_tensorflow
-from emopi.train.corpora import Corpora, corpus_hash, read_corpora
+from emopi.train.corpora import Corpora, Utterance, corpus_hash, read_corpora
 from emopi.train.dataset import features
 from emopi.train.recipe import Recipe, default_recipe
 from emopi.train.run_record import commit, hardware
@@ -44,27 +45,36 @@ def main(corpus: Path, epochs: int, jobs: int) -> None:
         print(_features_row(corpora, Perturbation(), jobs, cache))
         for network in NETWORKS:
             recipe = default_recipe(network, epochs=None, batch=64, seed=0)
-            seconds = _epoch_s(recipe, corpus, Path(folder) / network, cache, epochs, jobs)
+            told = epoch_s(recipe, corpus, Path(folder) / network, cache, epochs, jobs)
+            seconds = statistics.median(told)
             minutes = seconds * recipe.epochs / 60
             print(f"| {network}: {recipe.epochs} epochs of {seconds:.1f} s | {minutes:.1f} min |")
 
 
 def _features_row(corpora: Corpora, how: Perturbation, jobs: int, cache: Path | None = None) -> str:
     """Extract into `cache`, by default one that is thrown away."""
+    seconds = features_s(corpora.utterances, how, jobs, cache)
+    copies = f", {how.copies} augmented copies of each" if how.copies else ""
+    return f"| features of {len(corpora.utterances)} clips{copies} | {seconds:.1f} s |"
+
+
+def features_s(
+    utterances: Sequence[Utterance], how: Perturbation, jobs: int, cache: Path | None = None
+) -> float:
+    """Seconds of extraction into `cache`, which must be empty; by default it is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        utterances = corpora.utterances
         spec = default_recipe("cnn", epochs=None, batch=64, seed=0).frontend
         started = time.perf_counter()
         features(
             utterances, corpus_hash(utterances), spec, how, cache=cache or Path(folder), jobs=jobs
         )
-        seconds = time.perf_counter() - started
-    copies = f", {how.copies} augmented copies of each" if how.copies else ""
-    return f"| features of {len(utterances)} clips{copies} | {seconds:.1f} s |"
+        return time.perf_counter() - started
 
 
-def _epoch_s(recipe: Recipe, corpus: Path, out: Path, cache: Path, epochs: int, jobs: int) -> float:
-    """Median seconds of an epoch on the training side of upm-5 fold1, the first left out."""
+def epoch_s(
+    recipe: Recipe, corpus: Path, out: Path, cache: Path, epochs: int, jobs: int
+) -> list[float]:
+    """Seconds of each epoch on the training side of upm-5 fold1, the first left out."""
     from emopi.train.fit import fit
 
     told: list[float] = []
@@ -73,7 +83,7 @@ def _epoch_s(recipe: Recipe, corpus: Path, out: Path, cache: Path, epochs: int, 
         short, corpus, "upm-5", "fold1", out, cache=cache, jobs=jobs,
         watch=lambda entry: told.append(entry["seconds"]),
     )  # fmt: skip
-    return statistics.median(told[1:])
+    return told[1:]
 
 
 if __name__ == "__main__":

@@ -102,8 +102,12 @@ def to_tensor(values: Floats, tensor: dict[str, Any]) -> NDArray[Any]:
         return values
     scale, zero_point = tensor["quantization"]
     limits = np.iinfo(tensor["dtype"])
-    quantized = np.rint(values / np.float32(scale)) + zero_point
-    return np.asarray(np.clip(quantized, limits.min, limits.max), tensor["dtype"])
+    quantized = values / np.float32(scale)
+    np.rint(quantized, out=quantized)
+    quantized += np.float32(zero_point)
+    np.maximum(quantized, np.float32(limits.min), out=quantized)
+    np.minimum(quantized, np.float32(limits.max), out=quantized)
+    return quantized.astype(tensor["dtype"])
 
 
 def from_tensor(values: NDArray[Any], tensor: dict[str, Any]) -> Floats:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from emopi.device.command_list import COMMANDS
 from emopi.device.errors import EmopiError
 from emopi.device.quiet import keep_own_stderr
 
@@ -26,9 +27,17 @@ class Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Names, in alphabetical order."""
-        from importlib.metadata import entry_points
+        return list(COMMANDS)
 
-        return sorted(entry_points(group=GROUP).names)
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line for each command, of which none is imported."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        lines = [
+            (name, click.Command(name, help=text).get_short_help_str(limit))
+            for name, text in COMMANDS.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module that holds the command."""

@@ -44,6 +44,9 @@ _WINDOWS: dict[str, Callable[[int], NDArray[Any]]] = {
 }
 _EMPTY_BAND = np.float32(np.finfo(np.float64).eps)
 """What python_speech_features puts into an empty mel band, so that its logarithm exists."""
+_SPECTRUM_BYTES = 128_000
+"""Small enough for a processor's cache, and for malloc to hand out the same memory again: above
+128 KiB glibc asks the kernel for fresh pages, which takes several times as long as the FFT."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,36 +196,39 @@ def as_samples(samples: NDArray[Any]) -> Floats:
             f"the samples have shape {samples.shape}; expected one dimension: mix channels first"
         )
     if samples.dtype == np.int16:
-        return samples.astype(np.float32) / np.float32(INT16_SCALE)
+        scaled = samples.astype(np.float32)
+        scaled /= np.float32(INT16_SCALE)
+        return scaled
     if not np.issubdtype(samples.dtype, np.floating):
         raise AudioError(
             f"the samples are {samples.dtype}; expected int16, or floating with full scale at ±1"
         )
     block = samples.astype(np.float32, copy=False)
+    # NaN is neither below nor above, so this is all that sound samples need
+    if len(block) and not (block.min() >= -LARGEST and block.max() <= LARGEST):
+        raise AudioError(_damage(block))
+    return block
+
+
+def _damage(block: Floats) -> str:
+    """What is wrong with samples that are not finite, or too large."""
     finite = np.isfinite(block)
     if not finite.all():
-        raise AudioError(
+        return (
             f"{np.count_nonzero(~finite)} of {len(block)} samples are not finite (NaN or infinity),"
             f" the first at index {int(np.argmin(finite))}: repair the recording"
         )
-    if len(block) and (loudest := float(np.abs(block).max())) > LARGEST:
-        raise AudioError(
-            f"a sample is {loudest:g}; expected full scale at ±1, and {LARGEST:g} at most: "
-            "repair the recording"
-        )
-    return block
+    return (
+        f"a sample is {float(np.abs(block).max()):g}; expected full scale at ±1, and {LARGEST:g} "
+        "at most: repair the recording"
+    )
 
 
 def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     """MFCCs of the first `n_frames` frames of a pre-emphasized signal."""
     if not n_frames:
         return np.empty((0, spec.n_mfcc), np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(emphasized, spec.frame_samples)
-    tapered = frames[: n_frames * spec.hop_samples : spec.hop_samples] * _taper(spec)
-    spectrum = np.fft.rfft(tapered, spec.n_fft)
-    power = np.square(spectrum.real, dtype=np.float32)
-    power += np.square(spectrum.imag, dtype=np.float32)
-    mels = power @ _scaled_filters(spec)
+    mels: NDArray[Any] = _power(emphasized, n_frames, spec) @ _scaled_filters(spec)
     if spec.energy_floor:
         np.maximum(mels, np.float32(spec.energy_floor), out=mels)
     else:
@@ -230,6 +236,26 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     np.log(mels, out=mels)
     coefficients: Floats = mels @ liftered_dct(spec)
     return coefficients
+
+
+def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
+    """(n_frames, n_fft // 2 + 1) |spectrum|² of the frames, `_SPECTRUM_BYTES` of it at a time."""
+    item = emphasized.itemsize
+    frames: NDArray[Any] = np.ndarray(  # a view; sliding_window_view takes a tenth of a hop's time
+        (n_frames, spec.frame_samples),
+        np.float32,
+        emphasized,
+        strides=(spec.hop_samples * item, item),
+    )
+    n_bins = spec.n_fft // 2 + 1
+    power = np.empty((n_frames, n_bins), np.float32)
+    step = max(1, _SPECTRUM_BYTES // (n_bins * np.dtype(np.complex64).itemsize))
+    for start in range(0, n_frames, step):
+        spectrum = np.fft.rfft(frames[start : start + step] * _taper(spec), spec.n_fft)
+        block = power[start : start + step]
+        np.square(spectrum.real, out=block, dtype=np.float32)
+        block += np.square(spectrum.imag, dtype=np.float32)
+    return power
 
 
 @functools.lru_cache(maxsize=8)

@@ -107,6 +107,9 @@ class Pipeline:
         self._announcer.reset()
         self._frames: Floats = np.empty((0, self._spec.n_mfcc), np.float32)
         self._samples: Floats = np.empty(0, np.float32)
+        self._waiting: list[Floats] = []
+        self._caught_up = self._clock
+        self._known_dbfs: dict[int, float] = {}
         self._next_decision = self._clock + self._window_samples
 
     def push(self, block: AudioBlock) -> Iterator[Decision]:
@@ -135,6 +138,7 @@ class Pipeline:
         """
         if self._last_decision and self._clock == self._last_decision:
             return None
+        self._catch_up()
         if not len(self._frames):
             if self._last_decision:
                 return None
@@ -145,13 +149,28 @@ class Pipeline:
         return self._decide(time.perf_counter())
 
     def _take(self, piece: Floats) -> None:
-        frames = self._frontend.push(piece)
         self._gate.push(piece)
-        self._frames = np.concatenate([self._frames, frames])[-self._window_frames :]
-        self._samples = np.concatenate([self._samples, piece])[-self._window_samples :]
+        self._waiting.append(piece)
         self._clock += len(piece)
+        if self._clock - self._caught_up >= self._window_samples:
+            self._catch_up()  # between decisions that are far apart, memory stays as it is
+
+    def _catch_up(self) -> None:
+        """Take into the window what has come and is not in it yet.
+
+        All at once: block by block, as a microphone gives them, takes NumPy three times as long.
+        """
+        if not self._waiting:
+            return
+        new = np.concatenate(self._waiting)
+        self._waiting.clear()
+        self._caught_up = self._clock
+        frames = self._frontend.push(new)
+        self._frames = np.concatenate([self._frames, frames])[-self._window_frames :]
+        self._samples = np.concatenate([self._samples, new])[-self._window_samples :]
 
     def _decide(self, started_s: float) -> Decision:
+        self._catch_up()
         labels = self._classifier.contract.labels
         self._last_decision = self._clock
         loudest_dbfs, newest_dbfs = self._levels_dbfs()
@@ -196,14 +215,16 @@ class Pipeline:
 
     def _levels_dbfs(self) -> tuple[float, float]:
         """Level of the loudest and of the newest hop of the window, without DC."""
-        levels = [
-            10
-            * math.log10(
-                float(np.var(self._samples[max(0, end - self._hop_samples) : end])) + 1e-20
-            )
-            for end in range(len(self._samples), 0, -self._hop_samples)
-        ]
-        return max(levels), levels[0]
+        hop, oldest = self._hop_samples, self._clock - len(self._samples)
+        known = self._known_dbfs
+        levels = {
+            oldest + end: known.get(oldest + end)
+            or 10 * math.log10(float(np.var(self._samples[max(0, end - hop) : end])) + 1e-20)
+            for end in range(len(self._samples), 0, -hop)
+        }
+        # a hop that is cut at the window's start is another one next time
+        self._known_dbfs = {end: level for end, level in levels.items() if end - hop >= oldest}
+        return max(levels.values()), levels[self._clock]
 
 
 def decisions(source: AudioSource, pipeline: Pipeline) -> Iterator[Decision]:

@@ -63,7 +63,7 @@ Curve = Sequence[Mapping[str, float]]
 def draw_clip(path: Path, trace: Trace, *, mark: str = "") -> None:
     """Waveform, log-mel energies, MFCCs and the model's probabilities over the same seconds."""
     length_s = len(trace.samples) / trace.rate_hz
-    with _page(path, WIDTH_IN, 7.4, mark) as figure:
+    with figure_page(path, WIDTH_IN, 7.4, mark) as figure:
         cells = figure.subplots(
             4, 2, sharex="col", height_ratios=(1, 1.5, 1.5, 1.7), width_ratios=(1, 0.015)
         )
@@ -93,7 +93,7 @@ def draw_accuracies(
     found = {(model.network, model.protocol): model for model in models}
     groups: list[str | None] = [*([None] if stated else []), *protocols]
     width = 0.82 / len(groups)
-    with _page(path, WIDTH_IN, 3.8, mark) as figure:
+    with figure_page(path, WIDTH_IN, 3.8, mark) as figure:
         axes = figure.subplots()
         for place, protocol in enumerate(groups):
             at = [k + (place - (len(groups) - 1) / 2) * width for k in range(len(networks))]
@@ -112,7 +112,7 @@ def draw_confusion(path: Path, model: ModelSummary, *, mark: str = "") -> None:
     counts = model.confusion
     truth = [label for outcome in model.outcomes for label in outcome.truth]
     clips = np.maximum(np.bincount(truth, minlength=len(counts)), 1)[:, None]
-    with _page(path, 6.2, 5.1, mark) as figure:
+    with figure_page(path, 6.2, 5.1, mark) as figure:
         axes = figure.subplots()
         image = axes.imshow(counts / clips, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts):
@@ -144,7 +144,7 @@ def draw_curves(
     """
     networks = [name for name in (*NETWORKS, *curves) if name in curves]
     networks = list(dict.fromkeys(networks))
-    with _page(path, WIDTH_IN, 4.6, mark) as figure:
+    with figure_page(path, WIDTH_IN, 4.6, mark) as figure:
         rows = figure.subplots(2, len(networks), sharex="col", sharey="row", squeeze=False)
         for column, network in enumerate(networks):
             for protocol, folds in curves[network].items():
@@ -172,7 +172,7 @@ def draw_random_against_unseen(
     networks, protocols = _in_order(models)
     found = {(model.network, model.protocol): model for model in models}
     known = sum(protocol not in UNSEEN for protocol in protocols)
-    with _page(path, WIDTH_IN, 3.8, mark) as figure:
+    with figure_page(path, WIDTH_IN, 3.8, mark) as figure:
         axes = figure.subplots()
         for k, network in enumerate(networks):
             offset = (k - (len(networks) - 1) / 2) * 0.26
@@ -292,7 +292,7 @@ def _percent(axis: Any) -> None:
 
 
 @contextlib.contextmanager
-def _page(path: Path, width_in: float, height_in: float, mark: str) -> Iterator[Any]:
+def figure_page(path: Path, width_in: float, height_in: float, mark: str = "") -> Iterator[Any]:
     """An empty figure to draw on, which becomes the PNG file `path` at the end."""
     try:
         import matplotlib as mpl

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import RAVDESS_16K, needs_16k, speech
 
+from emopi.device import frontend
 from emopi.device.audio import read_clip
 from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import FrontendSpec, FrontendStream, extract
@@ -80,6 +81,14 @@ def test_stream_equals_whole_clip_at_any_cut(name: str, cuts: list[int]) -> None
     found = np.concatenate(pieces)
     assert found.shape == whole.shape
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=2e-4)
+
+
+def test_spectra_in_pieces_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, samples = FrontendSpec(), speech(3.0)
+    whole = extract(samples, spec)
+    for n_bytes in (1, 5000, 10**9):
+        monkeypatch.setattr(frontend, "_SPECTRUM_BYTES", n_bytes)
+        np.testing.assert_array_equal(extract(samples, spec), whole)
 
 
 def test_sample_by_sample_equals_whole_clip() -> None:

@@ -6,12 +6,15 @@ import ast
 import hashlib
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from support import MODELS
 
+from emopi.device.cli import GROUP
+from emopi.device.command_list import COMMANDS
 from emopi.device.digest import sha256
 
 HEAVY = ("tensorflow", "keras", "tf_keras", "scipy", "librosa", "matplotlib", "pandas", "sklearn")
@@ -100,6 +103,26 @@ finally:
     assert done.returncode == 0, done.stderr
     for command in ("classify", "listen", "dataset", "train", "evaluate", "convert"):
         assert command in done.stdout
+
+
+def test_help_imports_no_command() -> None:
+    code = """
+import sys
+from emopi.device.cli import cli
+cli.main(["--help"], standalone_mode=False)
+assert not [n for n in sys.modules if n.endswith("command") or n.endswith("commands")]
+assert "importlib.metadata" not in sys.modules  # a third of the time of the help
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert "install-service" in done.stdout
+
+
+def test_help_says_of_each_command_what_it_says_itself() -> None:
+    found = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+    assert list(COMMANDS) == sorted(found)
+    for name, command in found.items():
+        assert COMMANDS[name] == " ".join(command.help.split("\n\n")[0].split())
 
 
 def test_a_sensor_holds_nothing_that_it_does_not_need() -> None:
