@@ -9,6 +9,7 @@ from __future__ import annotations
 COMMANDS = {
     "bench": "Measure how fast each MODEL decides on this machine, stage by stage, and what it "
     "needs.",
+    "bundle": "Make one archive that installs emopi on a Raspberry Pi without a network.",
     "calibrate": "Make a profile of your own voice, for listen --profile and classify --profile.",
     "classify": "Say which emotion each CLIP sounds like: one answer for the whole recording.",
     "compare": "Set two or more MODELs against each other: same clips, same pipeline, same "
@@ -20,6 +21,7 @@ COMMANDS = {
     "doctor": "Examine software, model, speed, machine and microphone; say what to do about each "
     "fault.",
     "evaluate": "Score MODEL on the test clips of a protocol, through the device's own pipeline.",
+    "flash": "Prepare a CARD, so that its first boot makes the Raspberry Pi a sensor.",
     "install-service": "Let systemd run emopi listen from boot on, and start it again whatever "
     "happens.",
     "listen": "Listen to a microphone or a file and say, every half second, what emotion it "
