@@ -70,12 +70,14 @@ class MicroVad:
     def speech(self, chunk: Floats) -> float:
         """See `SpeechDetector.speech`."""
         scaled = np.clip(np.rint(chunk * np.float32(INT16_SCALE)), -32768, 32767)
-        likely = max(0.0, float(self._detector.process_10ms(scaled.astype("<i2").tobytes())))
+        likely = max(0.0, float(self._ask(scaled.astype("<i2").tobytes())))
         return float(likely**self._POWER)
 
     def reset(self) -> None:
         """See `SpeechDetector.reset`."""
-        self._detector = self._make()
+        detector = self._make()
+        # the older versions, which alone have wheels for 32-bit ARM on PyPI, name it otherwise
+        self._ask = getattr(detector, "process_10ms", None) or detector.Process10ms
 
 
 DETECTORS: dict[str, Callable[[], SpeechDetector]] = {"silero": Silero, "micro": MicroVad}

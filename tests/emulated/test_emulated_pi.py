@@ -96,7 +96,10 @@ SETUPS = (
         BOOKWORM_32,
         "tflite-runtime",
         # NumPy and cffi are Debian's; soxr is on piwheels alone
-        ("--no-deps", "tflite-runtime==2.14.0", "pymicro-vad==1.0.2", "click", "soundfile"),
+        (
+            *("--no-deps", "tflite-runtime==2.14.0", "pymicro-vad==1.0.2", "click"),
+            *("soundfile", "typing-extensions"),
+        ),
         resamples=False,
     ),
 )
@@ -181,10 +184,11 @@ def cpu_s() -> float:
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Tell whoever looks: firmware_notes/tested.md has it from here."""
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    plugins = request.config.pluginmanager
+    capture, reporter = plugins.getplugin("capturemanager"), plugins.getplugin("terminalreporter")
 
     def line(text: str) -> None:
-        if reporter:
+        with capture.global_and_fixture_disabled():
             reporter.write_line(f"\n{text}")
 
     return line
