@@ -85,6 +85,9 @@ class Setup:
     """In place of those that emopi's wheel asks for."""
     resamples: bool = True
     """Whether soxr is there."""
+    xnnpack: bool = True
+    """Whether the interpreter has XNNPACK, as the host's has."""
+    tolerance: float = TOLERANCE
 
 
 SETUPS = (
@@ -101,6 +104,8 @@ SETUPS = (
             *("soundfile", "typing-extensions"),
         ),
         resamples=False,
+        xnnpack=False,  # tflite-runtime's wheel for 32-bit ARM does not use it
+        tolerance=0.01,
     ),
 )
 
@@ -246,19 +251,22 @@ def test_the_command_is_there(installed: Installed) -> None:
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-def test_xnnpack_has_taken_operators_over(told: Told, model: str) -> None:
-    assert told.facts["operators"][model].get("DELEGATE", 0) >= 1
-    assert "Created TensorFlow Lite XNNPACK delegate for CPU" in told.errors
+def test_xnnpack_has_taken_operators_over(installed: Installed, told: Told, model: str) -> None:
+    there = installed.setup.xnnpack
+    assert ("DELEGATE" in told.facts["operators"][model]) == there
+    assert ("Created TensorFlow Lite XNNPACK delegate for CPU" in told.errors) == there
 
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_probabilities_are_the_hosts(
-    told: Told, expected: dict[str, list[dict[str, Any]]], model: str
+    installed: Installed, told: Told, expected: dict[str, list[dict[str, Any]]], model: str
 ) -> None:
     (there,) = told.answers[model]
     (here,) = (one for one in expected[model] if one["clip"] == there["clip"])
     assert there["label"] == here["label"] != "no speech"
-    assert there["probabilities"] == pytest.approx(here["probabilities"], abs=TOLERANCE)
+    assert there["probabilities"] == pytest.approx(
+        here["probabilities"], abs=installed.setup.tolerance
+    )
 
 
 def test_bench_of_all_models(installed: Installed) -> None:
