@@ -85,14 +85,15 @@ class Machine:
 
         Its /proc/cpuinfo is that of `core`, which LiteRT reads; unless `told`, /sys does not say
         what processors there are, as in a container without it.
-        `pip` is the one that a venv of that Debian would have.
+        With `pip` it has that of the Debian's venvs; what it starts is not emulated then.
         """
         core = core or self.system.core
         with tempfile.TemporaryDirectory(prefix="emopi-board-") as name:
             folder = Path(name)
             prefix = folder / "root"
             self.lay_out(prefix, core, told=told)
-            (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+            if not pip:  # which reads the executable to learn what wheels it takes
+                (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
             launcher = folder / "python"
             words = [self.system.emulator, "-cpu", core, "-L", prefix, self.python]
             launcher.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from support import MODELS, RAVDESS_16K, SHARED, needs_16k, run_emopi
 
 from emopi.device import gate as gate_module
 from emopi.device.audio import read_clip
-from emopi.device.detectors import DETECTORS, RATE_HZ
+from emopi.device.detectors import DETECTORS, RATE_HZ, MicroVad
 from emopi.device.errors import SpecError
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings, GateWarning
 
@@ -217,3 +218,17 @@ def test_actors_are_heard(gain_db: float) -> None:
     gain = np.float32(10 ** (gain_db / 20))
     found = [most_speech_s(read_clip(clip, RATE_HZ) * gain) for clip in clips]
     assert sum(one < GateSettings().speech_s for one in found) <= 1
+
+
+class _OldMicroVad:
+    """As in pymicro-vad 1.0, of which alone there are wheels for 32-bit ARM."""
+
+    def Process10ms(self, samples: bytes) -> float:
+        return len(samples) / 320
+
+
+def test_the_old_microvad_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = types.ModuleType("pymicro_vad")
+    monkeypatch.setattr(old, "MicroVad", _OldMicroVad, raising=False)
+    monkeypatch.setitem(sys.modules, "pymicro_vad", old)
+    assert MicroVad().speech(np.zeros(160, np.float32)) == 1
