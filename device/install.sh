@@ -234,7 +234,8 @@ add_packages() {
         [ -z "$absent" ] || look_up
     fi
     [ -n "$absent" ] || return 0
-    say "installing of Debian:$absent"
+    # shellcheck disable=SC2086 # several words
+    say "installing of Debian:" $absent
     mkdir -p "$base"
     phase=packages
     # first the note, so that what an interruption leaves behind is known

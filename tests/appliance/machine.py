@@ -112,7 +112,7 @@ def machine(root: Path, transcript: Path, *, shared: Path) -> Iterator[Machine]:
     command = ["systemd-nspawn", "--quiet", "-D", root, f"--machine=emopi-test-{root.name}",
                "--register=no", "--keep-unit", "--boot",
                "--private-network", "--console=pipe", f"--bind-ro={shared}:/shared",
-               "--resolv-conf=off", "--timezone=off", "systemd.log_target=console"]  # fmt: skip
+               "--resolv-conf=off", "--timezone=off"]  # fmt: skip
     with (
         (transcript.parent / "console.log").open("ab") as console,
         subprocess.Popen(
