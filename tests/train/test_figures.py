@@ -127,7 +127,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         yield drawn[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(figures, "_page", page)
+        patch.setattr(figures, "figure_page", page)
         yield drawn
 
 
