@@ -6,7 +6,7 @@ Each stage is done once to warm it up, then `REPEATS` times between two marks, w
 sees. Prints one JSON object: the stages in their order, and the versions that ran.
 
 frontend_window    MFCCs of the 3 s that the model sees, at once
-frontend_hop       MFCCs of 0.5 s, in the blocks that a microphone gives
+frontend_hop       MFCCs of 0.5 s, as the pipeline computes them: all at once
 resampling         0.5 s of 48 kHz stereo to the model's rate; no part of the hop
 detector           0.5 s through the speech detector that `emopi listen` has by default
 network            one window in the interpreter
@@ -43,7 +43,7 @@ REPEATS = 3
 HOP_S = 0.5
 """As `DecisionSettings` has it by default."""
 
-BLOCK_S = 0.05
+BLOCK_S = 0.1
 """As the microphone delivers them."""
 
 FILLED_S = 6.5
@@ -62,6 +62,7 @@ def stages(path: str, lines: TextIO) -> dict[str, Callable[[], object]]:
     frames = extract(window, spec)
     n_blocks, n = round(HOP_S / BLOCK_S), round(BLOCK_S * spec.sample_rate_hz)
     blocks = [speech[start : start + n] for start in range(0, len(speech) - n, n)]
+    hop = speech[: n_blocks * n]
     stereo = np.repeat(speech[: round(BLOCK_S * CARD_HZ), None], 2, axis=1)
     stream, resampler = FrontendStream(spec), Resampler(CARD_HZ, spec.sample_rate_hz)
     detector = Gate(GateSettings(), spec.sample_rate_hz, window_s)
@@ -72,7 +73,7 @@ def stages(path: str, lines: TextIO) -> dict[str, Callable[[], object]]:
 
     return {
         "frontend_window": lambda: extract(window, spec),
-        "frontend_hop": lambda: each(stream.push),
+        "frontend_hop": lambda: stream.push(hop),
         "resampling": lambda: each(lambda _: resampler.push(stereo)),
         "detector": lambda: each(detector.push),
         "network": classifier._interpreter.invoke,
