@@ -14,21 +14,25 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: run test test-all test-device lint test-card emulated-test appliance-test bench bench-instructions \
-	clean
+.PHONY: run test test-workstation test-device test-tflite lint clean \
+	test-card emulated-test appliance-test bench bench-instructions
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
 	.venv-run/bin/emopi listen --source auto
 
-# Both at a time; what the second says comes when it ends.
+# Two at a time; what the second and the third say comes when they end.
 test: .venv/ready .venv-tflite/ready
-	@$(MAKE) --no-print-directory -j2 test-all test-device
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-workstation test-device test-tflite
 
-test-all: .venv/ready
-	.venv/bin/pytest
+test-workstation: .venv/ready
+	.venv/bin/pytest --ignore tests/device
 
-test-device: .venv-tflite/ready
+test-device: .venv/ready
+	@.venv/bin/pytest tests/device >.venv/tests.log 2>&1; failed=$$?; \
+	printf '\n%s\n' "the device"; cat .venv/tests.log; exit $$failed
+
+test-tflite: .venv-tflite/ready
 	@if [ -x .venv-tflite/bin/pytest ]; then \
 		.venv-tflite/bin/pytest tests/device --ignore tests/device/flash \
 			>.venv-tflite/tests.log 2>&1; failed=$$?; \
