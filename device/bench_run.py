@@ -22,6 +22,7 @@ import numpy as np
 
 from emopi.device.audio import ArraySource, AudioBlock, read_clip
 from emopi.device.board import board_state, resident_mb
+from emopi.device.capture import BLOCK_S
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.decision import DecisionSettings
 from emopi.device.frontend import FrontendSpec
@@ -29,8 +30,6 @@ from emopi.device.gate import Detector, GateSettings
 from emopi.device.pipeline import Pipeline
 from emopi.device.process import serve
 
-BLOCK_S = 0.05
-"""As the microphone delivers them."""
 WARM_UP = 5
 """Decisions after the first, before those that count."""
 MOST_SLICES = 120

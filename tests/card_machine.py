@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import container
+
 PACKAGES = (
     *("systemd-sysv", "dbus", "udev", "openssh-server", "network-manager", "sudo", "locales"),
     *("tzdata", "console-setup", "rfkill", "iproute2", "ca-certificates", "python3", "xz-utils"),
@@ -29,26 +31,10 @@ datasource:
 REBOOT = 133
 """Exit status of systemd-nspawn when what it ran wants to be started again."""
 
-TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
-
 
 def root_of(release: str, folder: Path) -> Path:
-    """The root of a release, made the first time: some minutes."""
-    root = folder / release
-    if root.is_dir():
-        return root
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{release}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    packages = ",".join((*PACKAGES, *RELEASE_PACKAGES[release]))
-    mirror = os.environ.get("EMOPI_CARD_MIRROR", "http://deb.debian.org/debian")
-    subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", f"--include={packages}",
-         release, str(part), f"deb {mirror} {release} main"],
-        check=True,
-    )  # fmt: skip
-    part.rename(root)
-    return root
+    """The root of a release, made the first time."""
+    return container.debian(folder / release, release, (*PACKAGES, *RELEASE_PACKAGES[release]))
 
 
 class Machine:
@@ -98,7 +84,7 @@ class Machine:
             try:
                 yield Boot(process)
             finally:
-                process.kill()
+                container.kill(process)
 
 
 class Boot:
@@ -122,16 +108,10 @@ class Boot:
 
     def run(self, *command: str) -> str:
         """What a command prints inside, once there is an inside."""
-        self.wait_for(lambda: bool(self._leaders()))
+        self.wait_for(lambda: container.leader(self._process) is not None)
         done = subprocess.run(
-            ["nsenter", "--target", self._leaders()[0], "-m", "-u", "-i", "-n", "-p", *command],
+            [*container.enter(container.leader(self._process) or 0), *command],
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def _leaders(self) -> list[str]:
-        """The process that is number 1 inside, if it runs already."""
-        return (
-            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        )

@@ -34,6 +34,7 @@ from typing import TextIO
 import numpy as np
 
 from emopi.device.audio import AudioBlock, Resampler
+from emopi.device.capture import BLOCK_S
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import Floats, FrontendStream, as_samples, extract
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
@@ -42,9 +43,6 @@ from emopi.device.pipeline import Pipeline
 REPEATS = 3
 HOP_S = 0.5
 """As `DecisionSettings` has it by default."""
-
-BLOCK_S = 0.1
-"""As the microphone delivers them."""
 
 FILLED_S = 6.5
 """Heard before: the first window, and those of the 3 s that are averaged."""

@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
+import container
+
 SUITE = "bookworm"
 PLAIN = ("systemd-sysv", "dbus", "udev", "python3")
 """Less than Raspberry Pi OS Lite has: no ALSA, no pip, no venv."""
 SOUND = (*PLAIN, "alsa-utils", "pulseaudio", "pulseaudio-utils", "libasound2-plugins")
 BOOT_S = 120.0
-TOOLS = ("systemd-nspawn", "mmdebstrap", "nsenter", "pgrep")
+TOOLS = (*container.TOOLS, "pgrep")
 
 
 def why_not() -> str | None:
@@ -33,18 +34,7 @@ def why_not() -> str | None:
 def debian(cache: Path, packages: tuple[str, ...]) -> Path:
     """A folder with a Debian that has those packages, made once in the cache."""
     name = "sound" if packages == SOUND else "plain"
-    root = cache / f"{SUITE}-{name}"
-    if not root.exists():
-        draft = cache / f"{root.name}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root",
-             f"--include={','.join(packages)}", SUITE, draft, f"deb {MIRROR} {SUITE} main"],
-            check=True, timeout=1200,
-        )  # fmt: skip
-        draft.rename(root)
-    return root
+    return container.debian(cache / f"{SUITE}-{name}", SUITE, packages)
 
 
 @dataclasses.dataclass
@@ -95,7 +85,7 @@ class Machine:
         """What a command begins with, so that it runs inside."""
         inside = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
         inside += ["HOME=/root", "LANG=C.UTF-8"]
-        return ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", *inside]
+        return [*container.enter(self.leader), *inside]
 
     def wait_for(self, key: str, value: str, seconds: float, unit: str = "emopi") -> None:
         """Wait until a property of a unit is so."""
@@ -132,18 +122,15 @@ def machine(root: Path, transcript: Path, *, shared: Path) -> Iterator[Machine]:
                 try:
                     outside.wait(30)
                 except subprocess.TimeoutExpired:
-                    outside.kill()
+                    container.kill(outside)
 
 
 def _leader(outside: subprocess.Popen[bytes]) -> int:
     """Process id of the systemd inside."""
     deadline_s = time.monotonic() + BOOT_S
     while time.monotonic() < deadline_s and outside.poll() is None:
-        found = subprocess.run(
-            ["pgrep", "-P", str(outside.pid)], capture_output=True, text=True, check=False
-        )
-        if found.stdout.strip():
-            return int(found.stdout.split()[0])
+        if (pid := container.leader(outside)) is not None:
+            return pid
         time.sleep(0.1)
     raise RuntimeError("the container has not started; see console.log")
 

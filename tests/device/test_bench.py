@@ -179,10 +179,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Timepiece:
 
 def test_blocks_come_at_the_pace_of_a_microphone(clock: Timepiece) -> None:
     came_s = []
-    for number, _ in enumerate(at_pace([AudioBlock(np.zeros(800, np.float32))] * 5)):
+    for number, _ in enumerate(at_pace([AudioBlock(np.zeros(1600, np.float32))] * 5)):
         came_s.append(clock.now_s - 100)
-        clock.sleep(0.12 if number == 1 else 0.01)  # one takes longer than two blocks
-    assert came_s == pytest.approx([0.05, 0.1, 0.22, 0.23, 0.25])
+        clock.sleep(0.24 if number == 1 else 0.01)  # one takes longer than two blocks
+    assert came_s == pytest.approx([0.1, 0.2, 0.44, 0.45, 0.5])
 
 
 def test_stopwatch(clock: Timepiece) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import cards
 import pytest
-from card_machine import NOCLOUD, REBOOT, TOOLS, Boot, Machine, root_of
+from card_machine import NOCLOUD, REBOOT, Boot, Machine, root_of
+from container import TOOLS
 from support import ROOT, run_emopi
 
 pytestmark = [
