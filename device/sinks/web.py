@@ -191,7 +191,6 @@ class Web(Sink):
         self._last_s: float | None = None
         self._sockets: dict[int, Any] = {}
         self._stop = threading.Event()
-        self._lock = threading.Lock()
         self._server: TcpWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -235,21 +234,24 @@ class Web(Sink):
         """Send every viewer away and free the port."""
         self._viewers.close()
         if self._server and self._thread:
-            with self._lock:
-                self._stop.set()
-                self._server.pull_trigger()
+            from waitress import wasyncore
+
+            self._stop.set()
+            self._server.pull_trigger()
             self._thread.join()
+            for channel in list(self._server.active_channels.values()):
+                channel.handle_close()  # wakes who waits for a slow viewer
             self._server.task_dispatcher.shutdown(timeout=2)
+            # only now: a thread's last deed is to pull the trigger, which is one of them
+            wasyncore.close_all(self._sockets, ignore_all=True)
             self._server = None
 
     def _serve(self) -> None:
-        """Until the end; then close every socket, here, where they are used."""
+        """Until the end."""
         from waitress import wasyncore
 
         while not self._stop.is_set():
             wasyncore.loop(timeout=LOOP_S, use_poll=True, map=self._sockets, count=1)
-        with self._lock:  # the trigger that has waked us may not be closed before it is pulled
-            wasyncore.close_all(self._sockets, ignore_all=True)
 
     def _bound_socket(self) -> socket.socket:
         settings = self._settings
