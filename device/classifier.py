@@ -105,8 +105,7 @@ def to_tensor(values: Floats, tensor: dict[str, Any]) -> NDArray[Any]:
     quantized = values / np.float32(scale)
     np.rint(quantized, out=quantized)
     quantized += np.float32(zero_point)
-    np.maximum(quantized, np.float32(limits.min), out=quantized)
-    np.minimum(quantized, np.float32(limits.max), out=quantized)
+    np.clip(quantized, np.float32(limits.min), np.float32(limits.max), out=quantized)
     return quantized.astype(tensor["dtype"])
 
 

@@ -114,7 +114,7 @@ class Smoother:
         while self._windows[0][0] <= time_s - self._memory_s:
             self._windows.popleft()
         weights = np.array([power for _, power, _ in self._windows])
-        mean = (weights / weights.sum()) @ np.stack([p for _, _, p in self._windows])
+        mean = (weights / weights.sum()) @ np.array([p for _, _, p in self._windows])
         if math.isinf(self._memory_s):  # nothing will be forgotten: keep the sum alone
             self._windows = deque([(time_s, float(weights.sum()), mean)])
         return np.asarray(mean, np.float32)

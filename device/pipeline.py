@@ -34,6 +34,10 @@ from emopi.device.frontend import Floats, FrontendStream
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.normalization import fit_window
 from emopi.device.profile import Profile
+from emopi.device.recent import Recent
+
+Moments = tuple[int, float, float]
+"""Number of samples, their mean, and their variance."""
 
 
 class Frontend(Protocol):
@@ -80,6 +84,8 @@ class Pipeline:
         )
         self._smoother = Smoother(settings.memory_s)
         self._announcer = Announcer(settings)
+        self._frames = Recent(self._window_frames, self._spec.n_mfcc)
+        self._samples = Recent(self._window_samples)
         self.reset()
 
     @property
@@ -105,11 +111,11 @@ class Pipeline:
         self._gate.reset()
         self._smoother.reset()
         self._announcer.reset()
-        self._frames: Floats = np.empty((0, self._spec.n_mfcc), np.float32)
-        self._samples: Floats = np.empty(0, np.float32)
+        self._frames.clear()
+        self._samples.clear()
         self._waiting: list[Floats] = []
         self._caught_up = self._clock
-        self._known_dbfs: dict[int, float] = {}
+        self._known: dict[int, Moments] = {}
         self._next_decision = self._clock + self._window_samples
 
     def push(self, block: AudioBlock) -> Iterator[Decision]:
@@ -165,19 +171,19 @@ class Pipeline:
         new = np.concatenate(self._waiting)
         self._waiting.clear()
         self._caught_up = self._clock
-        frames = self._frontend.push(new)
-        self._frames = np.concatenate([self._frames, frames])[-self._window_frames :]
-        self._samples = np.concatenate([self._samples, new])[-self._window_samples :]
+        self._frames.push(self._frontend.push(new))
+        self._samples.push(new)
 
     def _decide(self, started_s: float) -> Decision:
         self._catch_up()
         labels = self._classifier.contract.labels
         self._last_decision = self._clock
-        loudest_dbfs, newest_dbfs = self._levels_dbfs()
+        hops = self._measure_hops()
+        levels_dbfs = [10 * math.log10(variance + 1e-20) for _, _, variance in hops]
         label, confidence = NO_SPEECH, 0.0
         probabilities: Floats = np.zeros(len(labels), np.float32)
-        if self._gate.is_open(loudest_dbfs):
-            probabilities = self._judge()
+        if self._gate.is_open(max(levels_dbfs)):
+            probabilities = self._judge(_power(hops))
             chosen = self._announcer.choose(self._time_s, probabilities)
             label = UNSURE if chosen is None else labels[chosen]
             confidence = float(probabilities.max() if chosen is None else probabilities[chosen])
@@ -190,7 +196,7 @@ class Pipeline:
             label=label,
             confidence=confidence,
             probabilities=dict(zip(labels, probabilities.tolist(), strict=True)),
-            level_dbfs=newest_dbfs,
+            level_dbfs=levels_dbfs[0],
             latency_ms=1000 * (time.perf_counter() - started_s),
             overflows=self._overflows,
             model=self._classifier.contract.model_id,
@@ -200,31 +206,43 @@ class Pipeline:
     def _time_s(self) -> float:
         return self._clock / self._spec.sample_rate_hz
 
-    def _judge(self) -> Floats:
+    def _judge(self, power: float) -> Floats:
         """(labels,) probabilities: of the window, averaged, turned towards the wearer.
 
         A window shorter than the model's stands in the middle of that, silence around it.
         """
         whole = self._classifier.contract.window_frames
-        frames = self._frames
+        frames = self._frames.rows
         if len(frames) < whole:
             frames = fit_window(frames, whole, self._spec)
         window = self._classifier.probabilities(frames)
-        mean = self._smoother.push(self._time_s, float(np.var(self._samples)), window)
+        mean = self._smoother.push(self._time_s, power, window)
         return self._profile.adjust(mean) if self._profile else mean
 
-    def _levels_dbfs(self) -> tuple[float, float]:
-        """Level of the loudest and of the newest hop of the window, without DC."""
-        hop, oldest = self._hop_samples, self._clock - len(self._samples)
-        known = self._known_dbfs
-        levels = {
-            oldest + end: known.get(oldest + end)
-            or 10 * math.log10(float(np.var(self._samples[max(0, end - hop) : end])) + 1e-20)
-            for end in range(len(self._samples), 0, -hop)
+    def _measure_hops(self) -> list[Moments]:
+        """Of the window's hops, the newest first; each is measured once."""
+        samples, hop = self._samples.rows, self._hop_samples
+        oldest = self._clock - len(samples)
+        # a hop that the window's start has cut meanwhile is another one
+        known = {end: one for end, one in self._known.items() if end - hop >= oldest}
+        self._known = {
+            oldest + end: known.get(oldest + end) or _moments(samples[max(0, end - hop) : end])
+            for end in range(len(samples), 0, -hop)
         }
-        # a hop that is cut at the window's start is another one next time
-        self._known_dbfs = {end: level for end, level in levels.items() if end - hop >= oldest}
-        return max(levels.values()), levels[self._clock]
+        return list(self._known.values())
+
+
+def _moments(samples: Floats) -> Moments:
+    n = len(samples)
+    mean = np.float32(np.add.reduce(samples) / n)  # half the time of samples.mean()
+    return n, float(mean), float(np.add.reduce(np.square(samples - mean))) / n
+
+
+def _power(parts: list[Moments]) -> float:
+    """Variance of all the parts' samples together."""
+    total = sum(n for n, _, _ in parts)
+    mean = sum(n * mean for n, mean, _ in parts) / total
+    return sum(n * (variance + (own - mean) ** 2) for n, own, variance in parts) / total
 
 
 def decisions(source: AudioSource, pipeline: Pipeline) -> Iterator[Decision]:

@@ -336,6 +336,7 @@ def test_portaudio_that_does_not_answer_at_the_start(
     with pytest.raises(MicrophoneError, match=r"has not answered for 0.2 s"):
         Opened()
     going.set()
+    wait_until(lambda: fake.terminated)  # its thread would import PyAudio into the next test
 
 
 def test_without_pyaudio(monkeypatch: pytest.MonkeyPatch) -> None:
