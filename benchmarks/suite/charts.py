@@ -69,6 +69,8 @@ def points(
             axes.scatter([x], [y], color=_colour(name, ()))
             axes.annotate(f"  {name}", (x, y), va="center")
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks("{x:g}")
         axes.margins(x=0.3, y=0.2)
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])

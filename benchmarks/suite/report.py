@@ -65,6 +65,9 @@ machine that others use are too long, and differ more than the machine does: a s
 it was. Ratios are of things that took turns, so they suffer less. **Nothing here ran on a Raspberry
 Pi.**"""
 
+COMMIT = commit()
+"""Of the code that measures; what it writes into the repository must not count as a change."""
+
 TRIAL = "**A trial (`--quick`): a few rounds of everything, not to be quoted.**"
 
 
@@ -95,7 +98,7 @@ def measured(name: str, order: Order) -> dict[str, Any]:
     return {
         "quick": order.quick,
         "audio": "RAVDESS" if order.corpus else "the bundled recording, synthesized speech",
-        "commit": commit(),
+        "commit": COMMIT,
         "time": started.isoformat(timespec="minutes"),
         "minutes": round((datetime.datetime.now(datetime.UTC) - started).total_seconds() / 60, 1),
         "load": [before, board_state().load],
