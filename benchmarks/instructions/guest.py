@@ -7,6 +7,7 @@ sees. Prints one JSON object: the stages in their order, and the versions that r
 
 frontend_window    MFCCs of the 3 s that the model sees, at once
 frontend_hop       MFCCs of 0.5 s, as the pipeline computes them: all at once
+arithmetic         real FFTs of those frames and their product with the mel filters, bare NumPy
 resampling         0.5 s of 48 kHz stereo to the model's rate; no part of the hop
 detector           0.5 s through the speech detector that `emopi listen` has by default
 network            one window in the interpreter
@@ -36,7 +37,7 @@ import numpy as np
 from emopi.device.audio import AudioBlock, Resampler
 from emopi.device.capture import BLOCK_S
 from emopi.device.classifier import Classifier
-from emopi.device.frontend import Floats, FrontendStream, as_samples, extract
+from emopi.device.frontend import Floats, FrontendSpec, FrontendStream, as_samples, extract
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.pipeline import Pipeline
 
@@ -72,12 +73,21 @@ def stages(path: str, lines: TextIO) -> dict[str, Callable[[], object]]:
     return {
         "frontend_window": lambda: extract(window, spec),
         "frontend_hop": lambda: stream.push(hop),
+        "arithmetic": arithmetic(spec, spec.frames_in(len(hop) + spec.frame_samples)),
         "resampling": lambda: each(lambda _: resampler.push(stereo)),
         "detector": lambda: each(detector.push),
         "network": classifier._interpreter.invoke,
         "classifier": lambda: classifier.logits(frames),
         "hop": listener(Pipeline(classifier, gate=LEVEL_ALONE), blocks, n_blocks, lines),
     }
+
+
+def arithmetic(spec: FrontendSpec, n_frames: int) -> Callable[[], object]:
+    """A call that does what no front end in NumPy can do without, for so many frames."""
+    frames = np.ones((n_frames, spec.frame_samples), np.float32)
+    power = np.ones((n_frames, spec.n_fft // 2 + 1), np.float32)
+    filters = np.ones((spec.n_fft // 2 + 1, spec.n_mels), np.float32)
+    return lambda: (np.fft.rfft(frames, spec.n_fft), power @ filters)
 
 
 def recording(rate_hz: int) -> Floats:

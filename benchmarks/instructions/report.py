@@ -89,7 +89,7 @@ def _aims(counts: Counts) -> str:
     for aim in AIMS:
         if (value := aim.found(counts)) is not None:
             says = "met" if value <= aim.most else "**missed**"
-            shown = [f"{v:.2f}" if aim.reference else f"{v / 1e6:.1f} M" for v in (value, aim.most)]
+            shown = [f"{v:.2f}" if aim.is_share else f"{v / 1e6:.1f} M" for v in (value, aim.most)]
             rows.append([aim.about, aim.core, *shown, says])
     return _table(["what", "core", "found", "at most", ""], rows) if rows else "None applies."
 

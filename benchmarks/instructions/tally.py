@@ -48,26 +48,39 @@ class Aim:
     """Whose instructions are added up."""
     core: str
     most: float
-    """Instructions, or a share where there is a `reference`."""
+    """Instructions, or a share where there is a `reference` or something is taken off."""
     reference: str | None = None
     """The model whose instructions are 1."""
+    without: tuple[str, ...] = ()
+    """Stages that are taken off; what is left is bounded, as a share of the whole."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share that is bounded."""
+        return bool(self.reference or self.without)
 
     @property
     def about(self) -> str:
         """What is bounded, such as "cnn-int8 / cnn-float32, network"."""
         names = self.model if self.reference is None else f"{self.model} / {self.reference}"
-        return f"{names}, {' + '.join(self.stages)}"
+        less = "".join(f" - {stage}" for stage in self.without)
+        whole = " + ".join(self.stages)
+        return f"{names}, ({whole}{less}) / {whole}" if less else f"{names}, {whole}"
 
     def found(self, counts: Counts) -> float | None:
         """What `counts` have for it; None where they lack a model or the core."""
         try:
-            value = self._sum(counts[self.model])
-            return value / self._sum(counts[self.reference]) if self.reference else value
+            value = self._sum(counts[self.model], self.stages)
+            if self.without:
+                return 1 - self._sum(counts[self.model], self.without) / value
+            if self.reference:
+                return value / self._sum(counts[self.reference], self.stages)
+            return value
         except KeyError:
             return None
 
-    def _sum(self, cores: Mapping[str, Mapping[str, int]]) -> float:
-        return float(sum(cores[self.core][stage] for stage in self.stages))
+    def _sum(self, cores: Mapping[str, Mapping[str, int]], stages: tuple[str, ...]) -> float:
+        return float(sum(cores[self.core][stage] for stage in stages))
 
 
 AIMS = (
@@ -82,6 +95,10 @@ AIMS = (
         Aim("cnn-int8", stages, core, most)
         for stages in (("hop",), ("hop", "detector"))
         for core, most in (("cortex-a72", 20e6), ("cortex-a76", 8e6))
+    ),
+    *(  # Python's share of a decision
+        Aim("cnn-int8", ("hop",), core, 0.1, without=("network", "arithmetic"))
+        for core in ("cortex-a53", "cortex-a72", "cortex-a76")
     ),
 )
 
