@@ -34,7 +34,9 @@ class Ended:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Running:
+class Running:
+    """A process at work on an order."""
+
     order: Order
     log: Path
     process: subprocess.Popen[bytes]
@@ -52,37 +54,37 @@ def run_all(
     A job that fails does not keep the others from being done. Ctrl-C (KeyboardInterrupt) ends all
     workers, which keep what they have, and raises `RunError`. A second one kills them.
     """
-    waiting, running, ended = list(orders), list[_Running](), list[Ended]()
+    waiting, running, ended = list(orders), list[Running](), list[Ended]()
     try:
         while waiting or running:
             while len(running) < n_workers and (order := _startable(waiting, running)):
                 waiting.remove(order)
-                running.append(_start(order, command))
+                running.append(start(order, command))
             time.sleep(POLL_S)
             over = [one for one in running if one.process.poll() is not None]
             running = [one for one in running if one not in over]
-            news = [Ended(one.order.job, _close(one)) for one in over]
+            news = [Ended(one.order.job, close(one)) for one in over]
             ended += news
             watch([one.order.job for one in running], news)
     except KeyboardInterrupt:
-        _interrupt(running)
+        interrupt(running)
         raise RunError(
             "interrupted; what is done is kept, and the same command goes on from there"
         ) from None
     finally:
         for one in running:
             one.process.kill()
-            _close(one)
+            close(one)
     return ended
 
 
-def _startable(waiting: Iterable[Order], running: Sequence[_Running]) -> Order | None:
+def _startable(waiting: Iterable[Order], running: Sequence[Running]) -> Order | None:
     """The first whose teacher is not still being trained."""
     at_work = {one.order.job for one in running}
     return next((order for order in waiting if order.job.teacher not in at_work), None)
 
 
-def _start(order: Order, command: Sequence[str]) -> _Running:
+def start(order: Order, command: Sequence[str]) -> Running:
     """A process that has no terminal, so that Ctrl-C reaches it through us alone.
 
     It holds one end of a pipe, from which it learns of our own end, whatever that is.
@@ -98,10 +100,11 @@ def _start(order: Order, command: Sequence[str]) -> _Running:
             start_new_session=True,
             env=os.environ | dict.fromkeys(ONE_THREAD, "1"),
         )
-    return _Running(order, log, process)
+    return Running(order, log, process)
 
 
-def _interrupt(running: Sequence[_Running]) -> None:
+def interrupt(running: Sequence[Running]) -> None:
+    """End processes, which keep what they have; kill those that take longer than `PATIENCE_S`."""
     for one in running:
         one.process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + PATIENCE_S
@@ -112,14 +115,14 @@ def _interrupt(running: Sequence[_Running]) -> None:
             one.process.kill()
 
 
-def _close(one: _Running) -> str:
+def close(one: Running) -> str:
     """Close the pipe to a process that ends, and return its error."""
     if one.process.stdin:
         one.process.stdin.close()
     return _error(one, one.process.wait())
 
 
-def _error(one: _Running, status: int) -> str:
+def _error(one: Running, status: int) -> str:
     """Why a process that has ended has failed, with where to read more; empty if it has not."""
     if not status:
         return ""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from emopi.convert.board import Board
+from emopi.convert.cluster import run_on_cluster
 from emopi.convert.crew import WORKER, Ended, run_all
 from emopi.convert.findings import Findings
 from emopi.convert.illustrations import Illustrations, draw_clips, draw_findings
@@ -69,25 +70,31 @@ def carry_out(
     tell: Tell,
     *,
     noise: Path | None = None,
-    command: Sequence[str] = WORKER,
+    command: Sequence[str] = (),
+    cluster: str = "",
 ) -> list[Ended]:
     """Do those of `jobs` that have no valid result yet; return how each of them ended.
 
+    They are done here, `n_workers` at a time, or by the workers of the Dask scheduler at `cluster`.
     `noise` holds the recordings for the conditions that need them; without, those are left out.
     What counts no more is moved below "stale" in the work folder, and `tell` says so. Raises
-    `RunError` if another process works in that folder, or after Ctrl-C.
+    `RunError` if another process works in that folder, after Ctrl-C, and what `run_on_cluster`
+    raises.
     """
     with _alone(places.work):
         due = due_jobs(jobs, corpus, places, tell)
         if not due:
             return []
-        tell(f"{len(due)} jobs to do, {n_workers} at a time; how far each is: {places.work}/logs")
+        by = f"by the workers of {cluster}" if cluster else f"{n_workers} at a time"
+        tell(f"{len(due)} jobs to do, {by}; how far each is: {places.work}/logs")
         _extract(due, corpus, places, n_workers)
         orders = [Order(job, corpus.folder, places, noise) for job in due]
         with Board(
             len(jobs), due, lambda job: epochs_done(job, places), lambda job: headline(job, places)
         ) as board:
-            return run_all(orders, n_workers, board.watch, command)
+            if cluster:
+                return run_on_cluster(orders, cluster, board.watch, command)
+            return run_all(orders, n_workers, board.watch, command or WORKER)
 
 
 def due_jobs(jobs: Sequence[Job], corpus: Corpus, places: Places, tell: Tell) -> list[Job]:

@@ -64,6 +64,14 @@ folder_argument = click.Path(path_type=Path, file_okay=False)
     type=folder_argument,
     help="Recordings of noise, such as ESC-50's, for the rows on robustness. Without: no such row.",
 )
+@click.option(
+    "--dask",
+    "cluster",
+    metavar="ADDRESS",
+    default="",
+    help="Of a Dask scheduler, as tcp://host:8786: its workers do the jobs, one a thread, on "
+    "machines that share these folders.",
+)
 @click.option("--report", "only_report", is_flag=True, help="Train nothing: report what there is.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
 def reproduce(
@@ -77,6 +85,7 @@ def reproduce(
     out: Path | None,
     cache: Path | None,
     noise: Path | None,
+    cluster: str,
     only_report: bool,
     as_json: bool,
 ) -> None:
@@ -100,7 +109,11 @@ def reproduce(
     places = Places(work / here, (results or work / "results") / here, cache or default_cache())
     opened = open_corpus(corpus, wanted)
     n_workers = jobs or os.cpu_count() or 1
-    ended = [] if only_report else carry_out(wanted, opened, places, n_workers, _tell, noise=noise)
+    ended = (
+        []
+        if only_report
+        else carry_out(wanted, opened, places, n_workers, _tell, noise=noise, cluster=cluster)
+    )
     path, findings = report(wanted, opened, places, out or work, _tell)
     failed = [one.job.name for one in ended if one.error]
     if as_json:

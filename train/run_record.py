@@ -111,6 +111,18 @@ class History:
             raise RunError(f"{path} cannot be read ({error}); train anew") from None
 
 
+def in_use(out: Path) -> bool:
+    """Whether a training is writing to that run folder."""
+    try:
+        with (out / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def own_folder(out: Path, resume: bool) -> Iterator[None]:
     """Make the run folder, if it is to be new, and keep other trainings out of it."""
