@@ -464,7 +464,7 @@ sys.exit(worker.main())
     jobs = plan(["paper-80-20"], ["cnn"])[:1]
     run = places.run(jobs[0])
     processes = []
-    start = crew._start
+    start = crew.start
 
     def started(order: Order, command: tuple[str, ...]) -> object:
         running = start(order, command)
@@ -475,7 +475,7 @@ sys.exit(worker.main())
         wait_for((run / CHECKPOINT).exists, 600)
         processes[0].kill()
 
-    monkeypatch.setattr(crew, "_start", started)
+    monkeypatch.setattr(crew, "start", started)
     killer = threading.Thread(target=kill)
     killer.start()
     (ended,) = do(jobs, corpus, places, code)
