@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from emopi.convert import crew
-from emopi.convert.crew import PATIENCE_S, POLL_S, WORKER, Ended, Watch
+from emopi.convert.crew import INTERRUPTED, PATIENCE_S, POLL_S, WORKER, Ended, Watch
 from emopi.convert.plan import Job, Places
 from emopi.convert.worker import Order
 from emopi.device.errors import MissingExtraError, RunError
@@ -30,10 +30,11 @@ from emopi.device.versions import versions
 from emopi.train.run_record import in_use
 
 CONNECT_S = 20.0
-INTERRUPTED = "interrupted"
 
 Chain = list[str]
 """Orders of one task as JSON, in order."""
+Told = queue.SimpleQueue[list[tuple[str, str]] | Exception]
+"""Of each chain the names of its jobs and their errors, or what joblib has raised."""
 
 
 def run_on_cluster(
@@ -53,7 +54,7 @@ def run_on_cluster(
         order.places.log(order.job).unlink(missing_ok=True)  # there again: the job has begun
     with _client(address) as client, _going(orders[0].places.work) as going:
         _check(client, orders[0])
-        told: queue.SimpleQueue[list[str] | Exception | None] = queue.SimpleQueue()
+        told: Told = queue.SimpleQueue()
         runner = threading.Thread(
             target=_run, args=(client, _chains(orders), going, command, told), daemon=True
         )
@@ -63,9 +64,7 @@ def run_on_cluster(
         except KeyboardInterrupt:
             going.unlink(missing_ok=True)
             runner.join(PATIENCE_S)
-            raise RunError(
-                "interrupted; what is done is kept, and the same command goes on from there"
-            ) from None
+            raise RunError(INTERRUPTED) from None
 
 
 def _absolute(order: Order) -> Order:
@@ -147,13 +146,9 @@ def _chains(orders: Iterable[Order]) -> list[Chain]:
 
 
 def _run(
-    client: Any,
-    chains: Sequence[Chain],
-    going: Path,
-    command: Sequence[str],
-    told: queue.SimpleQueue[list[str] | Exception | None],
+    client: Any, chains: Sequence[Chain], going: Path, command: Sequence[str], told: Told
 ) -> None:
-    """Put how each chain ended into `told`, then None, or what joblib has raised."""
+    """Have all chains carried out, and tell of each."""
     import joblib
 
     try:
@@ -165,13 +160,12 @@ def _run(
                 joblib.delayed(_carry_out)(chain, str(going), list(command)) for chain in chains
             ):
                 told.put(ended)
-        told.put(None)
-    except Exception as error:
+    except Exception as error:  # whatever it is, `_follow` raises it where it is seen
         told.put(error)
 
 
-def _carry_out(chain: Chain, going: str, command: Sequence[str]) -> list[str]:
-    """On a worker: do the chain's orders; return the name of each job and its error, in turns."""
+def _carry_out(chain: Chain, going: str, command: Sequence[str]) -> list[tuple[str, str]]:
+    """On a worker: do the chain's orders; return the name of each job and its error."""
     ended = []
     for text in chain:
         order = Order.from_json(text)
@@ -179,7 +173,7 @@ def _carry_out(chain: Chain, going: str, command: Sequence[str]) -> list[str]:
             error = _perform(order, Path(going), command or WORKER)
         except (OSError, RunError) as found:
             error = str(found)
-        ended += [order.job.name, error]
+        ended.append((order.job.name, error))
     return ended
 
 
@@ -206,11 +200,7 @@ def _wait_for_others(order: Order) -> None:
         time.sleep(POLL_S)
 
 
-def _follow(
-    orders: Sequence[Order],
-    told: queue.SimpleQueue[list[str] | Exception | None],
-    watch: Watch,
-) -> list[Ended]:
+def _follow(orders: Sequence[Order], told: Told, watch: Watch) -> list[Ended]:
     """Until all is done; what joblib has raised is a `RunError`."""
     left = {order.job.name: order for order in orders}
     ended: list[Ended] = []
@@ -219,15 +209,12 @@ def _follow(
             one = told.get(timeout=POLL_S)
         except queue.Empty:
             one = []
-        if one is None or isinstance(one, Exception):
+        if isinstance(one, Exception):
             raise RunError(
                 f"the Dask cluster has given up ({type(one).__name__}: {one}); what is done is "
                 "kept, and the same command goes on from there"
-            )
-        news = [
-            Ended(left.pop(name).job, error)
-            for name, error in zip(one[::2], one[1::2], strict=True)
-        ]
+            ) from one
+        news = [Ended(left.pop(name).job, error) for name, error in one]
         ended += news
         begun = [order.job for order in left.values() if order.places.log(order.job).exists()]
         watch(begun, news)

@@ -20,6 +20,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What keeps NumPy's and scikit-learn's libraries to one core."""
 
 POLL_S = 0.25
+INTERRUPTED = "interrupted; what is done is kept, and the same command goes on from there"
 PATIENCE_S = 60.0
 """How long an interrupted worker may take to end before it is killed."""
 
@@ -68,9 +69,7 @@ def run_all(
             watch([one.order.job for one in running], news)
     except KeyboardInterrupt:
         interrupt(running)
-        raise RunError(
-            "interrupted; what is done is kept, and the same command goes on from there"
-        ) from None
+        raise RunError(INTERRUPTED) from None
     finally:
         for one in running:
             one.process.kill()

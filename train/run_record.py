@@ -112,13 +112,13 @@ class History:
 
 
 def in_use(out: Path) -> bool:
-    """Whether a training is writing to that run folder."""
+    """Whether a training is writing to that run folder; `OSError` if that cannot be told."""
     try:
         with (out / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except OSError:
+    except BlockingIOError:
         return True
     return False
 

@@ -35,9 +35,10 @@ from typing import TextIO
 import numpy as np
 
 from emopi.device.audio import AudioBlock, Resampler
+from emopi.device.bench_run import arithmetic
 from emopi.device.capture import BLOCK_S
 from emopi.device.classifier import Classifier
-from emopi.device.frontend import Floats, FrontendSpec, FrontendStream, as_samples, extract
+from emopi.device.frontend import Floats, FrontendStream, as_samples, extract
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.pipeline import Pipeline
 
@@ -73,21 +74,13 @@ def stages(path: str, lines: TextIO) -> dict[str, Callable[[], object]]:
     return {
         "frontend_window": lambda: extract(window, spec),
         "frontend_hop": lambda: stream.push(hop),
-        "arithmetic": arithmetic(spec, spec.frames_in(len(hop) + spec.frame_samples)),
+        "arithmetic": arithmetic(spec, HOP_S),
         "resampling": lambda: each(lambda _: resampler.push(stereo)),
         "detector": lambda: each(detector.push),
         "network": classifier._interpreter.invoke,
         "classifier": lambda: classifier.logits(frames),
         "hop": listener(Pipeline(classifier, gate=LEVEL_ALONE), blocks, n_blocks, lines),
     }
-
-
-def arithmetic(spec: FrontendSpec, n_frames: int) -> Callable[[], object]:
-    """A call that does what no front end in NumPy can do without, for so many frames."""
-    frames = np.ones((n_frames, spec.frame_samples), np.float32)
-    power = np.ones((n_frames, spec.n_fft // 2 + 1), np.float32)
-    filters = np.ones((spec.n_fft // 2 + 1, spec.n_mels), np.float32)
-    return lambda: (np.fft.rfft(frames, spec.n_fft), power @ filters)
 
 
 def recording(rate_hz: int) -> Floats:

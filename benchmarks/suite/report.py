@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,9 +66,6 @@ machine that others use are too long, and differ more than the machine does: a s
 it was. Ratios are of things that took turns, so they suffer less. **Nothing here ran on a Raspberry
 Pi.**"""
 
-COMMIT = commit()
-"""Of the code that measures; what it writes into the repository must not count as a change."""
-
 TRIAL = "**A trial (`--quick`): a few rounds of everything, not to be quoted.**"
 
 
@@ -98,7 +96,7 @@ def measured(name: str, order: Order) -> dict[str, Any]:
     return {
         "quick": order.quick,
         "audio": "RAVDESS" if order.corpus else "the bundled recording, synthesized speech",
-        "commit": COMMIT,
+        "commit": _commit(),
         "time": started.isoformat(timespec="minutes"),
         "minutes": round((datetime.datetime.now(datetime.UTC) - started).total_seconds() / 60, 1),
         "load": [before, board_state().load],
@@ -106,6 +104,12 @@ def measured(name: str, order: Order) -> dict[str, Any]:
         "versions": versions(*section.PACKAGES),
         "found": found,
     }
+
+
+@functools.cache
+def _commit() -> str | None:
+    """Of the code that measures: asked once, since what `publish` writes is no change of it."""
+    return commit()
 
 
 def publish(kept: Kept, folder: Path) -> None:

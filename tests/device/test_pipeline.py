@@ -183,6 +183,16 @@ def test_level_is_of_the_newest_hop(classifier: Classifier) -> None:
     assert found[1].level_dbfs == pytest.approx(20 * math.log10(0.05 / 2**0.5), abs=0.5)
 
 
+def test_what_the_window_has_left_behind_is_not_heard(classifier: Classifier) -> None:
+    """A hop that the window's start has cut counts with what is left of it."""
+    hop = round(DecisionSettings().hop_s * RATE_HZ)
+    samples = np.zeros(4 * RATE_HZ, np.float32)
+    samples[hop // 2 : hop - 200] = speech(1.0)[: hop // 2 - 200]
+    labels = [d.label for d in hear(classifier, samples)[:2]]
+    assert labels[0] != NO_SPEECH
+    assert labels[1] == NO_SPEECH
+
+
 def test_overflows_are_added_up(classifier: Classifier) -> None:
     pipeline = Pipeline(classifier)
     lost = [0, 2, 0, 3]

@@ -18,7 +18,7 @@ from emopi.train.backend import load_model
 from emopi.train.corpora import Ravdess
 from emopi.train.fit import fit, training_side
 from emopi.train.recipe import Recipe, default_recipe
-from emopi.train.run_record import History, RunRecord, own_folder
+from emopi.train.run_record import History, RunRecord, in_use, own_folder
 from emopi.train.splits import load_protocol
 from emopi.train.training import CHECKPOINT, MODEL
 
@@ -178,12 +178,12 @@ def test_two_trainings_do_not_share_a_folder(
     tiny_corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    with (
-        own_folder(out, resume=False),
-        pytest.raises(RunError, match="another training is writing to"),
-    ):
-        train(tiny_corpus, out, cache)
+    with own_folder(out, resume=False):
+        assert in_use(out)
+        with pytest.raises(RunError, match="another training is writing to"):
+            train(tiny_corpus, out, cache)
     assert not out.exists()
+    assert not in_use(out)
 
 
 def test_unusable_out_is_found_at_once(tiny_corpus: Path, tmp_path: Path) -> None:
