@@ -57,7 +57,9 @@ def trained(
 ) -> Path:
     """The run folder of a finished training, which goes on with what there is of it."""
     folder = out / f"{network}-{fold}"
-    recipe = Recipe(network, epochs=epochs, perturbation=Perturbation(copies=copies))
+    recipe = Recipe(
+        network, epochs=epochs, perturbation=Perturbation(copies=copies), with_validation=True
+    )
     with built_as(network):
         fit(recipe, corpus, PROTOCOL, fold, folder, cache=cache, resume=folder.exists(),
             watch=lambda entry: click.echo(json.dumps(entry), err=True))  # fmt: skip
