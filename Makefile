@@ -5,6 +5,7 @@
 # make emulated-test   the device on emulated Raspberry Pis
 # make test-card       cards that emopi flash prepared, booted in containers
 # make appliance-test  install.sh on a real systemd in a container
+# make pi-image-test   a whole arm64 machine in QEMU, from a blank card to its first decision
 # Measurements: benchmarks/README.md
 # make bench BENCH="--corpus RAVDESS"  everything beside its like
 # make bench-instructions              what Raspberry Pis execute, counted in QEMU
@@ -15,7 +16,7 @@ PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: run test test-networks test-device test-tflite lint clean \
-	test-card emulated-test appliance-test bench bench-instructions
+	test-card emulated-test appliance-test pi-image-test bench bench-instructions
 .DELETE_ON_ERROR:
 
 run: .venv-run/ready
@@ -64,6 +65,10 @@ appliance-test: .venv/ready
 	mkdir -p build/appliance
 	EMOPI_APPLIANCE=1 .venv/bin/pytest -v --durations=0 --durations-min=1 \
 		--junitxml=build/appliance/results.xml tests/appliance
+
+# The log of the serial console: build/pi-image/console.log
+pi-image-test: .venv/ready
+	EMOPI_PI_IMAGE=1 .venv/bin/pytest -v tests/pi_image
 
 clean:
 	rm -rf .venv .venv-run .venv-tflite .venv-bench build *.egg-info

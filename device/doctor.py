@@ -182,8 +182,8 @@ def judge_speed(times_ms: Sequence[float], hop_s: float, busy: float) -> Section
         return Section("speed", (Finding(Verdict.OK, text),), facts)
     verdict = Verdict.WARNING if margin >= 1 else Verdict.PROBLEM
     remedy = (
-        "use --model cnn-int8, decide less often (--hop), end other programs, and see the machine "
-        "below for heat and power"
+        "decide less often (--hop), end other programs, take --model cnn-int8 if this is another "
+        "one, and see the machine below for heat and power"
     )
     return Section("speed", (Finding(verdict, text, remedy),), facts)
 

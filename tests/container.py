@@ -7,22 +7,38 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
 
 
-def debian(root: Path, release: str, packages: Sequence[str]) -> Path:
-    """A folder with a Debian that has those packages, made the first time: some minutes."""
+def debian(
+    root: Path,
+    release: str,
+    packages: Sequence[str],
+    *,
+    architecture: str | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Path:
+    """A folder with a Debian that has those packages, made the first time: some minutes.
+
+    `architecture` is another one than this machine's, for whose programs the kernel has to start
+    QEMU (Debian: qemu-user-static). `files` are there before the packages are, by names.
+    """
     if root.is_dir():
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = root.with_name(f".{root.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
+    for name, content in (files or {}).items():
+        (draft / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft / name).write_text(content)
     mirror = os.environ.get("EMOPI_DEBIAN_MIRROR", "http://deb.debian.org/debian")
     subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root",
+         *([f"--architectures={architecture}"] if architecture else []),
+         *(["--skip=check/empty"] if files else []),
          f"--include={','.join(packages)}", release, draft, f"deb {mirror} {release} main"],
         check=True, timeout=1200,
     )  # fmt: skip
