@@ -4,8 +4,9 @@
 
 Hours for all folds and networks, so it does one, resumes it where it was interrupted, and is no
 part of `make bench`, which shows what there is. The recipe, features, augmentation, folds and
-epochs are those of our cnn; only the network differs. The score is that of Keras in float32 on the
-middle of each test clip, after the last epoch.
+epochs are those of our cnn; only the network differs. The score is that of Keras in float32 after
+the last epoch: the mean of its probabilities over windows half a second apart in each test clip,
+which the device pipeline has our networks look at, too.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import numpy as np
 
 from benchmarks.suite.literature import NETWORKS, macs
 from emopi.device.files import write_atomically
+from emopi.device.frontend import Floats
 from emopi.train import training
 from emopi.train.augment import Perturbation
 from emopi.train.backend import import_tensorflow, load_model
 from emopi.train.corpora import LABELS, corpus_hash, read_corpora
-from emopi.train.dataset import centred, default_cache, features
+from emopi.train.dataset import cut, default_cache, features
 from emopi.train.fit import fit
 from emopi.train.recipe import EPOCHS, Recipe
 from emopi.train.run_record import commit
@@ -79,12 +81,16 @@ def scored(run: Path, corpus: Path, fold: str, *, cache: Path, copies: int) -> d
     data = features(
         utterances, corpus_hash(utterances), recipe.frontend, recipe.perturbation, cache=cache
     )
-    windows = centred(data, indices, recipe.window_frames, recipe.frontend)
+    clips = [windows_of(data.clip(index), recipe) for index in indices]
     from emopi.device.normalization import Normalization
 
     model = load_model(run / training.MODEL)
-    normalized = Normalization.from_json(record.normalization).apply(windows)
-    answers = np.argmax(model.predict(normalized, verbose=0), axis=1)
+    normalized = Normalization.from_json(record.normalization).apply(np.concatenate(clips))
+    logits = model.predict(normalized, verbose=0).astype(np.float64)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    ends = np.cumsum([len(windows) for windows in clips])
+    answers = np.array([np.argmax(one.mean(axis=0)) for one in np.split(probabilities, ends[:-1])])
     truth = np.array([LABELS.index(utterances[k].label) for k in indices])
     return {
         "network": record.network,
@@ -97,6 +103,15 @@ def scored(run: Path, corpus: Path, fold: str, *, cache: Path, copies: int) -> d
         "seconds": record.seconds,
         "commit": commit(),
     }
+
+
+def windows_of(frames: Floats, recipe: Recipe) -> Floats:
+    """(windows, window_frames, n_mfcc): half a second apart from a clip's start, at least one."""
+    n, spec = recipe.window_frames, recipe.frontend
+    apart = round(0.5 * spec.sample_rate_hz / spec.hop_samples)
+    if len(frames) < n:
+        return cut(frames, (len(frames) - n) // 2, n, spec)[None]
+    return np.stack([frames[start : start + n] for start in range(0, len(frames) - n + 1, apart)])
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import ROOT
 
@@ -17,6 +18,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 from emopi.train import training
 from emopi.train.backend import import_tensorflow
+from emopi.train.recipe import Recipe
 
 PUBLISHED = {
     # of the authors' own code on 39 MFCCs, all parameters
@@ -51,16 +53,61 @@ def test_a_training_builds_the_network_and_then_ours_again() -> None:
     assert training.build("cnn", keras, **size).name == "cnn"
 
 
-def test_page_shows_what_is_not_run_yet(tmp_path: Path) -> None:
-    (tmp_path / "tim-net-fold1.json").write_text(json.dumps({"network": "tim-net", "uar": 0.5}))
-    times = {"median": 1.0, "low": 0.9, "high": 1.1, "best": 0.9, "n": 5}
-    cost = {"macs": 2_000_000, "bytes": 3000, "times_ms": times}
+@pytest.mark.parametrize(
+    ("n_frames", "n_windows"), [(1, 1), (299, 1), (300, 1), (350, 2), (449, 3)]
+)
+def test_windows_of_a_clip(n_frames: int, n_windows: int) -> None:
+    recipe = Recipe("cnn")
+    frames = np.arange(n_frames * 40, dtype=np.float32).reshape(-1, 40)
+    windows = literature_run.windows_of(frames, recipe)
+    assert windows.shape == (n_windows, 300, 40)
+    whole = windows[-1] if n_frames >= 300 else windows[0, (300 - n_frames) // 2 :]
+    kept = min(n_frames, 300)
+    assert any(
+        np.array_equal(whole[at : at + kept], frames[50 * (n_windows - 1) :][:kept])
+        for at in range(0, 2)
+        if at + kept <= len(whole)
+    )
+
+
+TIMES = {"median": 1.0, "low": 0.9, "high": 1.1, "best": 0.9, "n": 5}
+
+
+def found_of(scores: dict[str, dict[str, float]], macs: dict[str, int]) -> dict[str, object]:
+    costs = {name: {"macs": n, "bytes": 3000, "times_ms": TIMES} for name, n in macs.items()}
+    return {"costs": costs, "scores": scores}
+
+
+def test_page_compares_on_the_folds_that_all_have(tmp_path: Path) -> None:
+    one = {"network": "tim-net", "fold": "fold1", "uar": 0.5}
+    (tmp_path / "tim-net-fold1.json").write_text(json.dumps(one))
     names = ("cnn-int8", "tim-net-float32", "res-lstm-float32")
-    scores = {"cnn-int8": [0.6, 0.7], **accuracy._published(tmp_path)}
-    found = {"costs": dict.fromkeys(names, cost), "scores": scores}
+    scores = {"cnn-int8": {"fold1": 0.6, "fold2": 0.7}, **accuracy._published(tmp_path)}
+    found = found_of(scores, dict.fromkeys(names, 2_000_000))
     text = accuracy.page(found)
-    assert "| cnn-int8 | 65.0 ± 7.1 (2 folds) | 2.0 | 3 | 1.00 (0.900 to 1.10) |" in text
-    assert "| tim-net-float32 | 50.0 (1 fold) |" in text
-    assert "| res-lstm-float32 | not yet run |" in text
+    assert "| cnn-int8 | 65.0 ± 7.1 (2 folds) | 60.0 | 2.0 | 3 | 1.00 (0.900 to 1.10) |" in text
+    assert "| tim-net-float32 | 50.0 (1 fold) | 50.0 |" in text
+    assert "| res-lstm-float32 | not yet run |  |" in text
+    assert "multiplications as: cnn-int8." in text
     (path,) = accuracy.draw(found, tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_before_anything_was_run(tmp_path: Path) -> None:
+    found = found_of({}, {"cnn-int8": 1})
+    assert "not yet run" in accuracy.page(found)
+    assert accuracy.front(found) == []
+    accuracy.draw(found, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("reached", "kept"),
+    [
+        ({"a": 0.5, "b": 0.6, "c": 0.55}, ["a", "b"]),
+        ({"a": 0.6, "b": 0.6, "c": 0.5}, ["a"]),
+        ({"a": 0.5, "b": 0.6, "c": 0.7}, ["a", "b", "c"]),
+    ],
+)
+def test_front(reached: dict[str, float], kept: list[str]) -> None:
+    scores = {name: {"fold1": score} for name, score in reached.items()}
+    assert accuracy.front(found_of(scores, {"a": 1, "b": 2, "c": 3})) == kept
