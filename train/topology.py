@@ -25,17 +25,19 @@ def build(
     n_labels: int,
     batch: int | None = None,
     n_views: int = 1,
+    width: float = 1.0,
 ) -> Any:
     """A model from (batch, window_frames, n_mfcc) normalized MFCCs to (batch, n_labels) logits.
 
     `keras` is the module `keras` or `tf_keras`; weights go from one's model to the other's in
     order (`transfer_weights`). A cnn can look at the window in `n_views` ways: the layer `VIEWS`
-    that makes them comes first, with weights of its own (`emopi.train.views`).
+    that makes them comes first, with weights of its own (`emopi.train.views`). `width` is a share
+    of the channels and units that a shipped network has.
     """
-    builders: dict[str, Callable[[Any, Any, int], Any]] = {"cnn": _cnn, "lstm": _lstm}
+    builders: dict[str, Callable[[Any, Any, int, float], Any]] = {"cnn": _cnn, "lstm": _lstm}
     layers = keras.layers
     inputs = keras.Input((window_frames, n_mfcc), batch_size=batch, name="mfcc")
-    embedding = builders[network](layers, inputs, n_views)
+    embedding = builders[network](layers, inputs, n_views, width)
     logits = layers.Dense(n_labels, name="logits")(embedding)
     return keras.Model(inputs, logits, name=network)
 
@@ -59,12 +61,12 @@ def transfer_weights(source: Any, target: Any, *, first: Sequence[Any] = ()) -> 
         raise ValueError(f"{len(left)} weights are left over")
 
 
-def _cnn(layers: Any, x: Any, n_views: int) -> Any:
+def _cnn(layers: Any, x: Any, n_views: int, width: float) -> Any:
     """Residual convolutions over time: the coefficients are the channels, the views the rows.
 
     Over time the mean and the maximum are pooled, over the views the mean of both.
     """
-    x = _residuals(layers, _views(layers, x, n_views), (96, 128, 160))
+    x = _residuals(layers, _views(layers, x, n_views), (96, 128, 160), width)
     loudest = layers.MaxPooling2D((1, x.shape[2]))(x)
     pool = layers.GlobalAveragePooling2D
     return layers.Dropout(0.3)(layers.Concatenate()([pool()(x), pool()(loudest)]))
@@ -80,13 +82,13 @@ def _views(layers: Any, x: Any, n_views: int) -> Any:
     return layers.Permute((2, 1, 3))(layers.Reshape((frames, n_views, n_mfcc))(x))
 
 
-def _lstm(layers: Any, x: Any, n_views: int) -> Any:
+def _lstm(layers: Any, x: Any, n_views: int, width: float) -> Any:
     """The cnn's first residual convolutions, an LSTM on what is left of the frames, an eighth."""
     if n_views != 1:
         raise ValueError(f"an lstm has one view of a window, not {n_views}")
-    x = _residuals(layers, _views(layers, x, n_views), (96, 128))
+    x = _residuals(layers, _views(layers, x, n_views), (96, 128), width)
     x = layers.Reshape(x.shape[2:])(x)
-    x = _lstm_layer(layers, 128)(x)
+    x = _lstm_layer(layers, round(128 * width))(x)
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     return layers.Dropout(0.3)(x)
 
@@ -106,12 +108,15 @@ def _lstm_layer(layers: Any, units: int) -> Any:
     return layers.RNN(ClippedLSTMCell(units, clip=CELL_CLIP), return_sequences=True)
 
 
-def _residuals(layers: Any, x: Any, widths: Sequence[int]) -> Any:
-    """Half the frames, then half of what there is and a residual block for each of `widths`."""
-    x = _conv(layers, x, 96, 5, strides=2)
-    for width in widths:
+def _residuals(layers: Any, x: Any, channels: Sequence[int], width: float) -> Any:
+    """Half the frames, then half of what there is and a residual block for each of `channels`.
+
+    Of those and of the first 96 there is a share of `width`.
+    """
+    x = _conv(layers, x, round(96 * width), 5, strides=2)
+    for n in channels:
         x = layers.MaxPooling2D((1, 2))(x)
-        x = layers.Dropout(0.05)(_residual(layers, x, width))
+        x = layers.Dropout(0.05)(_residual(layers, x, round(n * width)))
     return x
 
 

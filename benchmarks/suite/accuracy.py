@@ -26,9 +26,11 @@ ABOUT = """UAR on the five folds of `upm-5`, voices not trained on: mean and dev
 from [models/results](../models/results) for ours (the device pipeline), from
 `python -m benchmarks.suite.literature_run NETWORK FOLD --corpus RAVDESS` for the published ones
 ([literature.py](suite/literature.py)), which trains them on our features with our recipe, so that
-nothing but the network differs; the second figure is on the folds that all have run. Cost: one
-window in LiteRT, one thread, all in turns; that of published networks needs no training. What they
-reached in their papers was on other features and splits: see there."""
+nothing but the network differs; the second figure is on the folds that all have run. cnn-half and
+cnn-quarter ([smaller.py](suite/smaller.py)) are our cnn with that share of its channels and one
+view, not shipped, trained and scored as the published ones. Cost: one window in LiteRT, one thread,
+all in turns; it needs no training. What the published ones reached in their papers was on other
+features and splits: see there."""
 
 MISSING = "not yet run"
 RESULTS = Path(__file__).parents[2] / "models" / "results"

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.suite.literature import NETWORKS, macs
+from benchmarks.suite.literature import macs
+from benchmarks.suite.literature_run import NETWORKS
 from benchmarks.suite.making import shipped
 from benchmarks.suite.timing import Call, Spread, interleaved
 from emopi.convert.arithmetic import multiplications
@@ -35,7 +36,7 @@ def run(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
         costs[name] = {"bytes": len(flatbuffers[name]), "macs": sum(macs_of.values())}
     import_tensorflow("this benchmark")
     for name in NETWORKS:
-        flatbuffer, facts = published(name)
+        flatbuffer, facts = untrained(name)
         flatbuffers[f"{name}-float32"] = flatbuffer
         costs[f"{name}-float32"] = facts | {"bytes": len(flatbuffer)}
     calls = {name: _call(name, flatbuffer) for name, flatbuffer in flatbuffers.items()}
@@ -45,8 +46,8 @@ def run(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield costs
 
 
-def published(name: str) -> tuple[bytes, dict[str, int]]:
-    """A network of the literature as a float32 flatbuffer, untrained, and its size.
+def untrained(name: str) -> tuple[bytes, dict[str, int]]:
+    """A network that is not shipped as a float32 flatbuffer, untrained, and its size.
 
     By way of tf_keras with a batch of one where it has an LSTM, which else would become a loop.
     """

@@ -1,4 +1,4 @@
-"""Trains one published network on one fold as our own are trained, and scores it.
+"""Trains one published network, or a smaller one of ours, on one fold as our own, and scores it.
 
     python -m benchmarks.suite.literature_run tim-net fold1 --corpus RAVDESS --out runs/literature
 
@@ -20,7 +20,8 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.suite.literature import NETWORKS, macs
+from benchmarks.suite import literature, smaller
+from benchmarks.suite.literature import macs
 from emopi.device.files import write_atomically
 from emopi.device.frontend import Floats
 from emopi.train import training
@@ -34,6 +35,7 @@ from emopi.train.run_record import commit
 from emopi.train.scores import uar
 from emopi.train.splits import load_protocol, split
 
+NETWORKS = {**literature.NETWORKS, **smaller.NETWORKS}
 PROTOCOL = "upm-5"
 FOUND = Path(__file__).resolve().parents[1] / "literature"
 """A JSON file a network and fold."""

@@ -14,11 +14,12 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not in this copy", allow_module_level=True)
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT)
-    from benchmarks.suite import accuracy, literature, literature_run
+    from benchmarks.suite import accuracy, literature, literature_run, smaller
 
 from emopi.train import training
 from emopi.train.backend import import_tensorflow
 from emopi.train.recipe import Recipe
+from emopi.train.topology import build
 
 PUBLISHED = {
     # of the authors' own code on 39 MFCCs, all parameters
@@ -51,6 +52,19 @@ def test_a_training_builds_the_network_and_then_ours_again() -> None:
     with literature_run.built_as("tim-net"):
         assert training.build("cnn", keras, **size).name == "tim_net"
     assert training.build("cnn", keras, **size).name == "cnn"
+
+
+@pytest.mark.parametrize("name", smaller.NETWORKS)
+def test_smaller_ones_are_ours_with_fewer_channels(name: str) -> None:
+    import_tensorflow("this test")
+    import keras
+
+    whole = build("cnn", keras, window_frames=300, n_mfcc=40, n_labels=8)
+    small = smaller.NETWORKS[name](keras, 300, 40, 8)
+    share = {"cnn-half": 2, "cnn-quarter": 4}[name]
+    assert [type(layer) for layer in small.layers] == [type(layer) for layer in whole.layers]
+    assert small.layers[-1].input.shape[-1] == whole.layers[-1].input.shape[-1] // share
+    assert literature.macs(small) < literature.macs(whole) / share
 
 
 @pytest.mark.parametrize(

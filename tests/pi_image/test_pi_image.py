@@ -82,6 +82,8 @@ sleep 45
 speak
 sleep 10
 say "restarts: $(systemctl show --property NRestarts --value emopi)"
+pid=$(systemctl show --property MainPID --value emopi)
+say "memory: $(grep VmHWM "/proc/$pid/status")"
 say "status: $(systemctl show --property StatusText --value emopi)"
 say "over"
 systemctl poweroff
