@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import selectors
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,7 @@ class Console:
         self._started_s = time.monotonic()
         self._part = b""
         self.lines: list[str] = []
+        self._unread: deque[str] = deque()
 
     def wait_for(self, pattern: str, seconds: float) -> re.Match[str]:
         """The first line from now on that holds the pattern.
@@ -66,22 +69,28 @@ class Console:
         return "\n".join(self.lines[-30:])
 
     def _until(self, deadline_s: float) -> Iterator[str]:
+        """Every line once, to whoever asks first; ends with the machine's output or in time."""
         output = self._process.stdout
         assert output is not None
-        with selectors.DefaultSelector() as selector, self._log.open("a") as log:
+        with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            while (left_s := deadline_s - time.monotonic()) > 0:
-                if not selector.select(left_s):
+            while True:
+                while self._unread:
+                    yield self._unread.popleft()
+                if not selector.select(max(0.0, deadline_s - time.monotonic())):
                     return
-                if not (chunk := output.read1(65536)):  # type: ignore[union-attr]
+                if not (chunk := os.read(output.fileno(), 65536)):
                     return
-                *whole, self._part = (self._part + chunk).split(b"\n")
-                for raw in whole:
-                    line = ESCAPES.sub("", raw.decode(errors="replace")).rstrip()
-                    self.lines.append(line)
-                    log.write(f"{time.monotonic() - self._started_s:8.2f}  {line}\n")
-                    log.flush()
-                    yield line
+                self._take(chunk)
+
+    def _take(self, chunk: bytes) -> None:
+        *whole, self._part = (self._part + chunk).split(b"\n")
+        with self._log.open("a") as log:
+            for raw in whole:
+                line = ESCAPES.sub("", raw.decode(errors="replace")).rstrip()
+                self.lines.append(line)
+                self._unread.append(line)
+                log.write(f"{time.monotonic() - self._started_s:8.2f}  {line}\n")
 
 
 @contextlib.contextmanager
