@@ -8,8 +8,10 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,3 +60,10 @@ def run_emopi(*arguments: object, **environment: str) -> subprocess.CompletedPro
         env={k: v for k, v in os.environ.items() if k != "EMOPI_DEBUG"} | environment,
         check=False,
     )
+
+
+def invoke(command: click.Command, *arguments: object) -> str:
+    """Run a command in this process, which may have TensorFlow already; what it printed."""
+    done = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output

@@ -7,39 +7,32 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
-import soundfile as sf
-from click.testing import CliRunner
 from damage import damaged
-from support import ROOT, run_emopi
+from support import ROOT, invoke, run_emopi
 
 from emopi.convert import bundle as bundle_module
-from emopi.convert import fine_tune as fine_tune_module
 from emopi.convert.bundle import bundle
 from emopi.convert.calibration import calibration_windows
 from emopi.convert.commands import convert
-from emopi.convert.fine_tune import FineTuning
 from emopi.convert.frozen_calibration import frozen_clips
 from emopi.convert.operators import WEIGHTED, check_operators, graphs
 from emopi.convert.precisions import possible
 from emopi.convert.quantize import ToTflite, converter_of
 from emopi.device.classifier import Classifier, softmax
 from emopi.device.contract import read
-from emopi.device.errors import ConversionError, CorpusError, ModelError, RunError
+from emopi.device.errors import ConversionError
 from emopi.device.frontend import Floats
 from emopi.device.precision import Precision
 from emopi.device.streaming import StreamingClassifier
 from emopi.train.backend import load_model
-from emopi.train.commands import train
 from emopi.train.corpora import LABELS, Ravdess
 from emopi.train.evaluate_command import evaluate
-from emopi.train.run_record import RunRecord
 from emopi.train.splits import load_protocol
 from emopi.train.training import MODEL
 
@@ -294,259 +287,6 @@ def test_evaluate_refuses_clips_of_the_training(models: Path, tiny_corpus: Path)
                         "--allow-seen")  # fmt: skip
     assert allowed.returncode == 0
     assert "300 test clips" in allowed.stdout
-
-
-def invoke(command: click.Command, *arguments: object) -> str:
-    """Run a command in this process, which has TensorFlow already; what it printed."""
-    done = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-EXPECTED = [
-    {"protocol": "upm-5", "fold": "mean", "n": 1440, "accuracy": 0.711, "uar": 0.679},
-    {"protocol": "paper-80-20", "fold": "mean", "n": 1440, "accuracy": 0.868, "uar": 0.864,
-     "precision": "int8"},
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def everything(train_briefly: Callable[..., None], runs: Path) -> Path:
-    """A folder with the models of a run that held nothing out."""
-    run, expect = runs / "everything", runs / "expect.json"
-    train_briefly("cnn", "all", run, runs / "cache")
-    record = json.loads((run / "run.json").read_text())
-    assert (record["protocol"], record["fold"]) == ("all", "all")
-    sides = [record["corpus"][side] for side in ("train", "validation", "test")]
-    assert sides == [1440, 0, 0]
-    expect.write_text(json.dumps(EXPECTED))
-    out = runs / "everything-models"
-    printed = invoke(convert, run, "--out", out, "--json", "--expect", expect)
-    for line in printed.splitlines()[-2:]:
-        facts = json.loads(line)
-        assert (facts["accuracy"], facts["uar"], facts["n"]) == (None, None, 0)
-        assert facts["keras_agreement"] > 0.9
-    return out
-
-
-class TestModelTrainedOnEverything:
-    def test_contract_has_the_scores_of_others(self, everything: Path) -> None:
-        for precision, protocols in (
-            ("float32", ["upm-5"]), ("int8", ["upm-5", "paper-80-20"]),
-        ):  # fmt: skip
-            contract = read(everything / f"cnn-{precision}.tflite")[1]
-            assert [score.protocol for score in contract.scores] == protocols
-            score = contract.scores[0]
-            assert (score.fold, score.n, score.accuracy, score.uar) == ("mean", 1440, 0.711, 0.679)
-            assert contract.training["clips"] == 1440
-            assert contract.training["protocol"] == "all"
-
-    def test_card(self, everything: Path) -> None:
-        card = (everything / "cnn.md").read_text()
-        for text in (
-            "Trained on all 1440 clips: none was held out, so this very file has no test score",
-            "## What to expect for a stranger's voice",
-            "| cnn-float32 | upm-5 | mean | 1440 | 71.1% | 67.9% |",
-            "| cnn-int8 | upm-5 | mean | 1440 | 71.1% | 67.9% |",
-            "| cnn-int8 | paper-80-20 | mean | 1440 | 86.8% | 86.4% |",
-            "- upm-5: Unseen speakers: 5 folds",
-            "- paper-80-20: Random, stratified by emotion, 20 % test",
-            "It knows the voices of 24 actors.",
-            "--protocol all --fold all --epochs 2",
-        ):
-            assert text in card
-        assert "| cnn-float32 | paper-80-20" not in card
-        assert "Confusion matrix" not in card
-        assert "nan" not in card
-
-    def test_no_clip_is_left_to_evaluate_it_on(self, everything: Path, tiny_corpus: Path) -> None:
-        model = everything / "cnn-int8.tflite"
-        done = run_emopi("evaluate", model, "--corpus", tiny_corpus, "--protocol", "upm-5")
-        assert done.returncode == 1
-        assert "so a figure on them would say nothing of new clips" in done.stderr
-
-    def test_wrong_expectations_stop_it_at_once(self, runs: Path, tmp_path: Path) -> None:
-        wrong = tmp_path / "expect.json"
-        wrong.write_text(json.dumps([EXPECTED[0] | {"accuracy": 71.1}]))
-        done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "out", "--expect", wrong)
-        assert done.returncode == 1
-        assert "score 1: accuracy is 71.1; expected 0 to 1" in done.stderr
-        assert not (tmp_path / "out").exists()
-
-
-def tone(path: Path, pitch_hz: float) -> None:
-    """A second of a tone that tells the emotion, in noise that differs from file to file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(list(path.name.encode() + path.parent.name.encode()))
-    samples = 0.2 * np.sin(2 * np.pi * pitch_hz * np.arange(16_000) / 16_000)
-    sf.write(path, samples + 0.01 * rng.normal(size=16_000), 16_000)
-
-
-def test_other_corpora_from_end_to_end(tmp_path: Path) -> None:
-    """Two corpora without RAVDESS, one with clips of boredom: train, convert, evaluate."""
-    savee, emodb = tmp_path / "savee", tmp_path / "emodb"
-    emotions = ("a", "h", "n", "sa", "su")
-    for speaker in ("DC", "JE", "JK", "KL"):
-        for emotion in emotions:
-            tone(savee / speaker / f"{emotion}01.wav", 300 * (1 + emotions.index(emotion)))
-    for name, pitch_hz in (
-        ("03a01Wa", 300), ("03a01Na", 900), ("08a01Wa", 300), ("08a01Lb", 50), ("16b10Lc", 50),
-    ):  # fmt: skip
-        tone(emodb / f"{name}.wav", pitch_hz)
-    corpora = ("--corpus", savee, "--corpus", emodb)
-    run, out = tmp_path / "run", tmp_path / "models"
-    printed = invoke(
-        train, "cnn", *corpora, "--out", run, "--protocol", "speakers-5", "--fold", "fold2",
-        "--epochs", 20, "--batch", 8, "--cache", tmp_path / "cache",
-    )  # fmt: skip
-    assert "\nepoch 20/20  loss" in printed
-    assert f"{emodb}: 2 clips of EmoDB are left out: boredom is none of the labels" in printed
-    record = json.loads((run / "run.json").read_text())["corpus"]
-    assert record["name"] == "emodb+savee"
-    assert record["train"] + record["test"] == 23
-    # found again where the run found them, whatever their order
-    invoke(convert, run, "--out", out)
-    contract = read(out / "cnn-int8.tflite")[1]
-    assert contract.training["corpus"] == "emodb+savee"
-    assert contract.scores[0].fold == "fold2"
-    assert contract.scores[0].n == record["test"]
-    assert "EmoDB (free with citation" in contract.licence
-    assert "SAVEE (for research, on registration)" in contract.licence
-    assert all(clip_id.startswith(("emodb/", "savee/")) for clip_id in contract.calibration)
-    card = (out / "cnn.md").read_text()
-    assert "- No training clip was labelled calm, fearful, disgust: it has not learned" in card
-    assert "ten German sentences by ten actors; English sentences (TIMIT) by four" in card
-    assert "emopi train cnn --corpus DIR --corpus DIR --protocol speakers-5 --fold fold2" in card
-    assert str(tmp_path) not in json.dumps(contract.to_json()) + card
-    printed = invoke(evaluate, out, *corpora, "--protocol", "speakers-5", "--jobs", 1, "--json")
-    content = json.loads(printed)
-    assert [(one["file"], one["n"]) for one in content["folds"]] == [
-        (str(out / f"cnn-{p}.tflite"), record["test"]) for p in ("float32", "int8")
-    ]
-    assert content["folds"][1]["accuracy"] == contract.scores[0].accuracy
-    with pytest.raises(ModelError, match="was trained on"):  # of SAVEE alone other folds are made
-        invoke(evaluate, out / "cnn-int8.tflite", "--corpus", savee, "--protocol", "speakers-5")
-
-
-def test_convert_refuses_an_unfinished_run(runs: Path, tmp_path: Path) -> None:
-    record = json.loads((runs / "cnn" / "run.json").read_text())
-    unfinished = tmp_path / "run"
-    unfinished.mkdir()
-    (unfinished / "run.json").write_text(json.dumps(record | {"finished": False}))
-    with pytest.raises(RunError, match="is not finished: 2 of 2 epochs"):
-        invoke(convert, unfinished, "--out", tmp_path / "models")
-    assert not (tmp_path / "models").exists()
-
-
-def test_convert_refuses_another_corpus(runs: Path, tmp_path: Path, tiny_corpus: Path) -> None:
-    other = tmp_path / "corpus"
-    other.mkdir()
-    for clip in tiny_corpus.rglob("*.wav"):
-        (other / clip.name).symlink_to(clip)
-    changed = other / "03-01-01-01-01-01-01.wav"
-    content = changed.read_bytes()
-    changed.unlink()
-    changed.write_bytes(content[:-2] + b"\x00\x01")
-    with pytest.raises(RunError, match="its SHA-256 differs"):
-        invoke(convert, runs / "cnn", "--out", tmp_path / "models", "--corpus", other)
-    assert not (tmp_path / "models").exists()
-
-
-def test_what_the_lstm_cannot_be_is_refused_at_once(runs: Path, tmp_path: Path) -> None:
-    """Before TensorFlow is imported, which would be an error here."""
-    code = """
-import sys
-sys.modules["tensorflow"] = sys.modules["tf_keras"] = None
-from emopi.device.cli import main
-main()
-"""
-    for precisions in (["int16x8"], ["float32", "int16x8"]):
-        options = [word for one in precisions for word in ("--precision", one)]
-        done = subprocess.run(
-            [sys.executable, "-c", code, "convert", runs / "lstm", "--out", tmp_path / "out",
-             *options], capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert "the lstm cannot be converted to int16x8: TFLite's fused LSTM" in done.stderr
-        assert "Choose from float32, float16, dynamic-int8, int8" in done.stderr
-    done = run_emopi("convert", runs / "lstm", "--out", tmp_path / "out", "--precision", "int4")
-    assert done.returncode == 2
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", ["file/x", "/proc/x"])
-def test_a_folder_that_cannot_be_written_is_refused_at_once(
-    runs: Path, tmp_path: Path, name: str
-) -> None:
-    (tmp_path / "file").touch()
-    done = run_emopi("convert", runs / "cnn", "--out", tmp_path / name)
-    assert done.returncode == 2
-    assert f"--out {tmp_path / name} cannot be written: " in done.stderr
-    assert "calibration" not in done.stderr
-
-
-def test_fine_tuning_is_in_contract_and_card(runs: Path, tmp_path: Path) -> None:
-    printed = invoke(
-        convert, runs / "cnn", "--out", tmp_path, "--precision", "int8", "--fine-tune", 1,
-        "--cache", runs / "cache",
-    )  # fmt: skip
-    assert "epoch 1/1  loss " in printed
-    contract = read(tmp_path / "cnn-int8.tflite")[1]
-    assert contract.training["fine_tuning"] == {"epochs": 1, "learning_rate": 1e-4}
-    card = (tmp_path / "cnn.md").read_text()
-    assert "--precision int8 --fine-tune 1\n" in card
-    assert "1 epochs more with the rounding of int8" in card
-
-
-class TestFineTuningThatCannotBe:
-    """It says why, and writes nothing."""
-
-    def test_of_a_run_that_was_augmented_otherwise(
-        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        record = RunRecord.read(runs / "cnn")
-        record.recipe["perturbation"]["telephone"] = 0.5
-        monkeypatch.setattr(bundle_module, "finished", lambda _: record)
-        with pytest.raises(RunError, match=r"another version of emopi: its perturbation .*telepho"):
-            self.tune(runs, tmp_path)
-
-    def test_without_room_for_the_features(self, runs: Path, tmp_path: Path) -> None:
-        (tmp_path / "cache").write_text("a file, no folder")
-        with pytest.raises(CorpusError, match=r"features cannot be kept in .*cache"):
-            self.tune(runs, tmp_path)
-
-    def test_interrupted(self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "cache").symlink_to(runs / "cache")
-        steps = []
-
-        def interrupted(*arguments: Any) -> Any:
-            steps.append(arguments)
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(fine_tune_module, "_training_step", lambda *_: interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            self.tune(runs, tmp_path)
-        assert len(steps) == 1
-
-    @staticmethod
-    def tune(runs: Path, folder: Path) -> None:
-        try:
-            bundle(runs / "cnn", folder / "out", None, fine_tuning=FineTuning(1, folder / "cache"))
-        finally:
-            assert not (folder / "out").exists()
-
-    def test_cache_alone(self, runs: Path, tmp_path: Path) -> None:
-        done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "out", "--cache", tmp_path)
-        assert done.returncode == 2
-        assert "--cache is for the features that --fine-tune needs" in done.stderr
-
-
-def test_the_cnn_has_no_streaming_form(runs: Path, tmp_path: Path) -> None:
-    done = run_emopi("convert", runs / "cnn", "--out", tmp_path / "out", "--streaming")
-    assert done.returncode == 1
-    assert "the cnn has no streaming form: a whole window takes it less time" in done.stderr
-    assert "calibration" not in done.stderr
-    assert not (tmp_path / "out").exists()
 
 
 class TestDamagedConversion:
