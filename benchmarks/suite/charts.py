@@ -63,14 +63,17 @@ def points(
     path: Path, title: str, axes_names: tuple[str, str], found: Mapping[str, tuple[float, float]]
 ) -> None:
     """A named point for each of `found`; x is logarithmic."""
+    from matplotlib.ticker import LogLocator
+
     with figure_page(path, WIDTH_IN, 3.6) as figure:
         axes = figure.subplots()
         for name, (x, y) in found.items():
             axes.scatter([x], [y], color=_colour(name, ()))
             axes.annotate(f"  {name}", (x, y), va="center")
         axes.set_xscale("log")
-        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            ticks("{x:g}")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.3, y=0.2)
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])
