@@ -29,7 +29,7 @@ N_MFCC = 40
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 
 
-def residual_lstm(layers: Any, x: Any, _n_views: int) -> Any:
+def residual_lstm(layers: Any, x: Any, _n_views: int, _width: float) -> Any:
     """Blocks around which nothing, a convolution and one that skips every other frame leads."""
     x = layers.Reshape((1, *x.shape[1:]))(x)
     x = topology._conv(layers, x, 12, 5, strides=2)
