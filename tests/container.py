@@ -30,6 +30,8 @@ def debian(
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = root.with_name(f".{root.name}.draft")
+    if any(f" {draft}/" in line for line in Path("/proc/self/mounts").read_text().splitlines()):
+        raise RuntimeError(f"an interrupted mmdebstrap has left mounts below {draft}: umount them")
     shutil.rmtree(draft, ignore_errors=True)
     for name, content in (files or {}).items():
         (draft / name).parent.mkdir(parents=True, exist_ok=True)

@@ -82,16 +82,11 @@ def front(found: Found) -> list[str]:
     """Networks that none surpasses with as few multiplications, by `margins`, cheapest first."""
     reached = margins(found)
     cost = {name: found["costs"][name]["macs"] for name in reached}
-    kept = [
-        name
-        for name in reached
-        if not any(
-            (cost[other], -reached[other]) < (cost[name], -reached[name])
-            and reached[other] >= reached[name]
-            for other in reached
-        )
-    ]
-    return sorted(kept, key=lambda name: cost[name])
+    kept: list[str] = []
+    for name in sorted(reached, key=lambda name: (cost[name], -reached[name])):
+        if not kept or reached[name] > reached[kept[-1]]:
+            kept.append(name)
+    return kept
 
 
 def page(found: Found) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.suite import literature, smaller
 from benchmarks.suite.literature import macs
+from emopi.device.classifier import softmax
 from emopi.device.files import write_atomically
 from emopi.device.frontend import Floats
 from emopi.train import training
@@ -88,9 +89,7 @@ def scored(run: Path, corpus: Path, fold: str, *, cache: Path, copies: int) -> d
 
     model = load_model(run / training.MODEL)
     normalized = Normalization.from_json(record.normalization).apply(np.concatenate(clips))
-    logits = model.predict(normalized, verbose=0).astype(np.float64)
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = softmax(model.predict(normalized, verbose=0))
     ends = np.cumsum([len(windows) for windows in clips])
     answers = np.array([np.argmax(one.mean(axis=0)) for one in np.split(probabilities, ends[:-1])])
     truth = np.array([LABELS.index(utterances[k].label) for k in indices])

@@ -38,7 +38,7 @@ PARTUUID={DISK_ID:08x}-01 /boot/firmware vfat defaults 0 2
 
 
 def debian(cache: Path) -> Path:
-    """The root of Bookworm for arm64, made the first time: ten minutes, most of it emulated."""
+    """The root of Bookworm for arm64, made the first time: some minutes, most of it emulated."""
     return container.debian(cache / "bookworm-arm64", "bookworm", PACKAGES,
                             architecture="arm64", files=INITRAMFS)  # fmt: skip
 

@@ -126,9 +126,8 @@ def image(bundle: Path, tmp_path: Path) -> Path:
     boot = cards.bookworm(tmp_path / "boot")
     # Raspberry Pi OS makes the root larger first: Debian has no such script
     (boot / "cmdline.txt").write_text(cards.CMDLINE + "\n")
-    files = dict(FILES)
     card = WORK / "card.img"
-    card_image.write(card, card_image.debian(WORK / "systems"), boot, files, tmp_path / "layers")
+    card_image.write(card, card_image.debian(WORK / "systems"), boot, FILES, tmp_path / "layers")
     done = run_emopi(
         "flash", card, "--bundle", bundle, "--hostname", "sensor", "--user", "me",
         "--timezone", "Europe/Berlin", EMOPI_CARD_PASSWORD="correct horse",
