@@ -85,7 +85,7 @@ clean:
 
 # Everything: training, conversion, test tools.
 .venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* convert/offline/*.py device/install.sh models/*)
+		train/corpora/*.py train/protocols/* convert/*.py convert/*/*.* device/install.sh models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'
@@ -95,7 +95,7 @@ clean:
 
 # What is measured, and what it is set beside.
 .venv-bench/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py convert/comparison/*.* models/*)
+		train/corpora/*.py train/protocols/* convert/*.py convert/*/*.* models/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install $(PIP_FLAGS) -e '.[bench]'

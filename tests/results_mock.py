@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from emopi.convert.plan import Job
-from emopi.convert.results import Result
+from emopi.convert.reproduction.plan import Job
+from emopi.convert.reproduction.results import Result
 from emopi.train.augment import Perturbation
 from emopi.train.corpora import LABELS
 from emopi.train.recipe import Recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import RAVDESS_16K, ROOT, needs_16k
 
-from emopi.convert.results import read_result
+from emopi.convert.reproduction.results import read_result
 from emopi.device.classifier import Classifier
 from emopi.device.contract import read
 from emopi.train.corpora import read_corpora

@@ -14,15 +14,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from emopi.convert.board import Board
-from emopi.convert.cluster import run_on_cluster
-from emopi.convert.crew import WORKER, Ended, run_all
-from emopi.convert.findings import Findings
-from emopi.convert.illustrations import Illustrations, draw_clips, draw_findings
-from emopi.convert.plan import Job, Places, plan
-from emopi.convert.report import render
-from emopi.convert.results import Result, read_result
-from emopi.convert.worker import Order
+from emopi.convert.reproduction.board import Board
+from emopi.convert.reproduction.cluster import run_on_cluster
+from emopi.convert.reproduction.crew import WORKER, Ended, run_all
+from emopi.convert.reproduction.findings import Findings
+from emopi.convert.reproduction.illustrations import Illustrations, draw_clips, draw_findings
+from emopi.convert.reproduction.plan import Job, Places, plan
+from emopi.convert.reproduction.report import render
+from emopi.convert.reproduction.results import Result, read_result
+from emopi.convert.reproduction.worker import Order
 from emopi.device.commands import resolve_model
 from emopi.device.errors import CorpusError, ModelError, RunError
 from emopi.device.files import write_atomically

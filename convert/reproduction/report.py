@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from emopi.convert import paper
 from emopi.convert.comparison.verdict import points, points_span
-from emopi.convert.findings import WORN, Findings, Heard, Quantized, Worn
-from emopi.convert.illustrations import Illustrations
-from emopi.convert.results import Result
+from emopi.convert.reproduction import paper
+from emopi.convert.reproduction.findings import WORN, Findings, Heard, Quantized, Worn
+from emopi.convert.reproduction.illustrations import Illustrations
+from emopi.convert.reproduction.results import Result
 from emopi.train.corpora import Ravdess
 from emopi.train.figures import UNSEEN
 from emopi.train.splits import load_protocol

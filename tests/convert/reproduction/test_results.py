@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from results_mock import CORPUS, outcome, result, small_recipe
 
-from emopi.convert.findings import Findings
-from emopi.convert.illustrations import Illustrations, draw_findings
-from emopi.convert.plan import Job, plan
-from emopi.convert.report import render
-from emopi.convert.results import (
+from emopi.convert.reproduction.findings import Findings
+from emopi.convert.reproduction.illustrations import Illustrations, draw_findings
+from emopi.convert.reproduction.plan import Job, plan
+from emopi.convert.reproduction.report import render
+from emopi.convert.reproduction.results import (
     CURVE_POINTS,
     Result,
     read_result,
@@ -36,7 +36,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
         "emopi.train.scores.speaker_interval",
         lambda speakers, statistic: interval(speakers, statistic, resamples=20),
     )
-    monkeypatch.setattr("emopi.convert.findings.DRAWS", 1)
+    monkeypatch.setattr("emopi.convert.reproduction.findings.DRAWS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_result_counts_only_for_its_recipe_and_corpus(monkeypatch: pytest.Monk
     svm = Job("svm", "upm-5", "fold1", 0)
     trial = result(dataclasses.replace(svm, quick=True))
     assert trial.why_not(svm, CORPUS) == "of a quick trial"
-    monkeypatch.setattr("emopi.convert.plan.default_recipe", small_recipe)
+    monkeypatch.setattr("emopi.convert.reproduction.plan.default_recipe", small_recipe)
     assert one.why_not(CNN, CORPUS).startswith("of another recipe (")
 
 

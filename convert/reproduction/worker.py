@@ -1,8 +1,9 @@
 """One job in a process of its own: train, convert, score, write the result. On one core.
 
-`python -m emopi.convert.worker JOB`, with the job as JSON, is how `emopi reproduce` starts it. It
-goes on with an interrupted training; SIGINT ends it with what is done kept on disk, and so does
-the end of whatever holds the other side of its standard input: the process that started it.
+`python -m emopi.convert.reproduction.worker JOB`, with the job as JSON, is how `emopi reproduce`
+starts it. It goes on with an interrupted training; SIGINT ends it with what is done kept on disk,
+and so does the end of whatever holds the other side of its standard input: the process that started
+it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import time
 import traceback
 from pathlib import Path
 
-from emopi.convert.plan import Job, Places
-from emopi.convert.results import DEPLOYED, Result, thinned, write_result
+from emopi.convert.reproduction.plan import Job, Places
+from emopi.convert.reproduction.results import DEPLOYED, Result, thinned, write_result
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
 from emopi.device.files import write_atomically

@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from emopi.convert import crew
-from emopi.convert.crew import INTERRUPTED, PATIENCE_S, POLL_S, WORKER, Ended, Watch
-from emopi.convert.plan import Job, Places
-from emopi.convert.worker import Order
+from emopi.convert.reproduction import crew
+from emopi.convert.reproduction.crew import INTERRUPTED, PATIENCE_S, POLL_S, WORKER, Ended, Watch
+from emopi.convert.reproduction.plan import Job, Places
+from emopi.convert.reproduction.worker import Order
 from emopi.device.errors import MissingExtraError, RunError
 from emopi.device.versions import versions
 from emopi.train.run_record import in_use

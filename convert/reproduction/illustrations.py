@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from emopi.convert import paper
-from emopi.convert.findings import Findings
+from emopi.convert.reproduction import paper
+from emopi.convert.reproduction.findings import Findings
 from emopi.device.classifier import Classifier
 from emopi.device.errors import ModelError
 from emopi.train.corpora import Utterance

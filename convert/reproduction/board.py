@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
-from emopi.convert.crew import Ended
-from emopi.convert.plan import Job
+from emopi.convert.reproduction.crew import Ended
+from emopi.convert.reproduction.plan import Job
 
 LOOK_S = 2.0
 """From one look at the run folders to the next."""

@@ -95,8 +95,8 @@ def reproduce(
     goes on. Jobs with a valid result are not done again; one that fails does not keep the others
     from being done, and the exit status is 1 then.
     """
-    from emopi.convert.plan import NETWORKS, PROTOCOLS, Places, plan
-    from emopi.convert.reproduce import carry_out, open_corpus, report
+    from emopi.convert.reproduction.plan import NETWORKS, PROTOCOLS, Places, plan
+    from emopi.convert.reproduction.reproduce import carry_out, open_corpus, report
     from emopi.device.errors import RunError
     from emopi.train.conditions import noises
     from emopi.train.dataset import default_cache

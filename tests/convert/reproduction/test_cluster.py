@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from emopi.convert import cluster as cluster_module
-from emopi.convert import reproduce
-from emopi.convert.cluster import run_on_cluster
-from emopi.convert.crew import Ended
-from emopi.convert.plan import Job, Places, plan
-from emopi.convert.reproduce import carry_out, open_corpus
-from emopi.convert.results import read_result
-from emopi.convert.worker import Order
+from emopi.convert.reproduction import cluster as cluster_module
+from emopi.convert.reproduction import reproduce
+from emopi.convert.reproduction.cluster import run_on_cluster
+from emopi.convert.reproduction.crew import Ended
+from emopi.convert.reproduction.plan import Job, Places, plan
+from emopi.convert.reproduction.reproduce import carry_out, open_corpus
+from emopi.convert.reproduction.results import read_result
+from emopi.convert.reproduction.worker import Order
 from emopi.device.errors import RunError
 
 distributed = pytest.importorskip(
@@ -35,8 +35,8 @@ CODE = f"""
 import os, sys, time
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from results_mock import result
-from emopi.convert.results import write_result
-from emopi.convert.worker import Order, interrupt_at_the_end_of
+from emopi.convert.reproduction.results import write_result
+from emopi.convert.reproduction.worker import Order, interrupt_at_the_end_of
 order = Order.from_json(sys.argv[1])
 job = order.job
 interrupt_at_the_end_of(sys.stdin.fileno())

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from emopi.convert.plan import Job
-from emopi.convert.worker import Order
+from emopi.convert.reproduction.plan import Job
+from emopi.convert.reproduction.worker import Order
 from emopi.device.errors import RunError
 
-WORKER = (sys.executable, "-m", "emopi.convert.worker")
+WORKER = (sys.executable, "-m", "emopi.convert.reproduction.worker")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What keeps NumPy's and scikit-learn's libraries to one core."""
 

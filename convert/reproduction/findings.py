@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from emopi.convert.comparison.paired import Paired, paired
-from emopi.convert.plan import NETWORKS, PROTOCOLS, Job
-from emopi.convert.results import DEPLOYED, Result
+from emopi.convert.reproduction.plan import NETWORKS, PROTOCOLS, Job
+from emopi.convert.reproduction.results import DEPLOYED, Result
 from emopi.train.figures import UNSEEN
 from emopi.train.summary import ModelSummary, summarize
 from emopi.train.topology import NETWORKS as DEVICE_NETWORKS

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emopi.convert.plan import Job
+from emopi.convert.reproduction.plan import Job
 from emopi.device.errors import RunError, SpecError
 from emopi.device.files import write_atomically
 from emopi.device.frontend import checked_fields
