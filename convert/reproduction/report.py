@@ -7,6 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from emopi.convert.comparison.verdict import points, points_span
 from emopi.convert.reproduction import paper
+from emopi.convert.reproduction.cells import (
+    change,
+    distinct,
+    image,
+    mean,
+    name_of,
+    percent,
+    plural,
+    ranged,
+    span,
+    table,
+)
 from emopi.convert.reproduction.findings import WORN, Findings, Heard, Quantized, Worn
 from emopi.convert.reproduction.illustrations import Illustrations
 from emopi.convert.reproduction.results import Result
@@ -94,15 +106,15 @@ def _paper(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
         found = [findings.find(network, protocol) for protocol in random + unseen]
         stated = f"{paper.STATED[network]:.0%}" if network in paper.STATED else "no figure"
         name = {"cnn": "CNN", "lstm": "RNN (LSTM)", "svm": "SVM"}.get(network, network)
-        rows.append([name, stated.replace("%", ""), *(_mean(m, "accuracy") for m in found)])
-    yield _table(head, rows)
+        rows.append([name, stated.replace("%", ""), *(mean(m, "accuracy") for m in found)])
+    yield table(head, rows)
     yield (
         "Ours are the int8 models (the SVM: float64). The paper divides RAVDESS 80-20 or 70-30 and "
         "does not say which of the two its figures are for, how often that was repeated, or how "
         "the epoch was chosen. Its survey quotes others' SVM, on another corpus; it has none of "
         "its own."
     )
-    yield _image(figures, "accuracy", "Accuracy of models, the paper's Fig. 11")
+    yield image(figures, "accuracy", "Accuracy of models, the paper's Fig. 11")
 
 
 def _unseen(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
@@ -112,16 +124,16 @@ def _unseen(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
         return
     yield "## Known against unseen speakers"
     head = ["accuracy, %", *(f"{p}{' (unseen)' * (p in UNSEEN)}" for p in protocols)]
-    yield _table(
+    yield table(
         head,
         [
-            [_name(model), *(_mean(m, "accuracy") for m in row)]
+            [name_of(model), *(mean(m, "accuracy") for m in row)]
             for network in findings.networks
             for row in [[findings.find(network, protocol) for protocol in protocols]]
             for model in [next(m for m in row if m)]
         ],
     )
-    yield _image(figures, "random-against-unseen", "Accuracy fold by fold")
+    yield image(figures, "random-against-unseen", "Accuracy fold by fold")
 
 
 def _protocol(findings: Findings, figures: Mapping[str, str], protocol: str) -> Iterable[str]:
@@ -130,18 +142,18 @@ def _protocol(findings: Findings, figures: Mapping[str, str], protocol: str) -> 
     yield load_protocol(protocol).description
     head = ["%", "folds", "clips", "accuracy", "95 % interval", "UAR", "95 % interval", "macro F1",
             "calibration error"]  # fmt: skip
-    yield _table(head, [_figures_row(findings, model) for model in models])
+    yield table(head, [_figures_row(findings, model) for model in models])
     labels = models[0].labels
-    yield _table(
+    yield table(
         ["recall, %", *labels],
-        [[_name(m), *(_percent(m.recall.get(label)) for label in labels)] for m in models],
+        [[name_of(m), *(percent(m.recall.get(label)) for label in labels)] for m in models],
     )
     names = [model.network for model in findings.deployed if model.protocol == protocol]
     images = [
-        _image(figures, f"confusion-{protocol}-{name}", f"{name}, {protocol}") for name in names
+        image(figures, f"confusion-{protocol}-{name}", f"{name}, {protocol}") for name in names
     ]
     if all(images):
-        yield _table(names, [images])
+        yield table(names, [images])
 
 
 def _figures_row(findings: Findings, model: ModelSummary) -> list[str]:
@@ -149,10 +161,10 @@ def _figures_row(findings: Findings, model: ModelSummary) -> list[str]:
     found = len(model.folds)
     folds = str(found) if found == planned else f"{found} of {planned}"
     return [
-        _name(model), folds, str(model.n),
-        _mean(model, "accuracy"), _span(model.intervals["accuracy"]),
-        _mean(model, "uar"), _span(model.intervals["uar"]),
-        _mean(model, "macro_f1"), _mean(model, "ece"),
+        name_of(model), folds, str(model.n),
+        mean(model, "accuracy"), span(model.intervals["accuracy"]),
+        mean(model, "uar"), span(model.intervals["uar"]),
+        mean(model, "macro_f1"), mean(model, "ece"),
     ]  # fmt: skip
 
 
@@ -168,7 +180,7 @@ def _quantization(quantized: Sequence[Quantized]) -> Iterable[str]:
     )
     head = ["", "folds", "clips", "UAR", "95 % interval", "accuracy", "95 % interval",
             "same label, %", "McNemar p", "probability"]  # fmt: skip
-    yield _table(head, [_quantization_row(one) for one in quantized])
+    yield table(head, [_quantization_row(one) for one in quantized])
 
 
 def _quantization_row(one: Quantized) -> list[str]:
@@ -177,7 +189,7 @@ def _quantization_row(one: Quantized) -> list[str]:
         f"{one.network}-{one.precision}, {one.protocol}", str(len(set(one.folds))), str(says.n),
         points(says.uar_change, 2), points_span(says.intervals["uar_change"], 2),
         points(says.accuracy_change, 2), points_span(says.intervals["accuracy_change"], 2),
-        _percent(says.agreement), f"{says.mcnemar_p:.2g}", f"{says.mean_probability_change:.4f}",
+        percent(says.agreement), f"{says.mcnemar_p:.2g}", f"{says.mean_probability_change:.4f}",
     ]  # fmt: skip
 
 
@@ -195,7 +207,7 @@ def _wearers(findings: Findings) -> Iterable[str]:
     )
     networks = list(dict.fromkeys(worn.after.network for worn in findings.worn))
     by = {(worn.given, worn.after.network): worn for worn in findings.worn}
-    yield _table(
+    yield table(
         ["UAR, %", *(f"{name}-{by[0, name].after.precision}" for name in networks)],
         [
             [
@@ -209,7 +221,7 @@ def _wearers(findings: Findings) -> Iterable[str]:
 
 def _before_after(worn: Worn) -> str:
     before, after = worn.before.mean.uar, worn.after.mean.uar
-    return f"{_percent(before)} → {_percent(after)} ({100 * (after - before):+.1f})"
+    return f"{percent(before)} → {percent(after)} ({100 * (after - before):+.1f})"
 
 
 def _robustness(heard: Sequence[Heard]) -> Iterable[str]:
@@ -224,11 +236,11 @@ def _robustness(heard: Sequence[Heard]) -> Iterable[str]:
     by = {(one.condition, one.under.protocol, one.under.network): one for one in heard}
     conditions = list(dict.fromkeys(one.condition for one in heard))
     clean = {(one.clean.protocol, one.clean.network): one.clean for one in heard}
-    yield _table(
+    yield table(
         ["UAR, %", *(" ".join(column[::-1]) for column in columns)],
         [
-            ["clean", *(_mean(clean[column], "uar") for column in columns)],
-            *([name, *(_change(by.get((name, *column))) for column in columns)]
+            ["clean", *(mean(clean[column], "uar") for column in columns)],
+            *([name, *(change(by.get((name, *column))) for column in columns)]
               for name in conditions),
         ],
     )  # fmt: skip
@@ -240,14 +252,14 @@ def _training(findings: Findings, figures: Mapping[str, str]) -> Iterable[str]:
     for network in findings.networks:
         of = [result for result in findings.results if result.network == network]
         rows.append([
-            network, str(len(of)), _range(result.epochs for result in of) if of[0].epochs else "–",
-            _range(round(result.minutes, 1) for result in of),
-            *(_range(result.bytes[p] // 1024 for result in of) if of[0].bytes else "–"
+            network, str(len(of)), ranged(result.epochs for result in of) if of[0].epochs else "–",
+            ranged(round(result.minutes, 1) for result in of),
+            *(ranged(result.bytes[p] // 1024 for result in of) if of[0].bytes else "–"
               for p in ("int8", "float32")),
         ])  # fmt: skip
     head = ["", "trainings", "epochs", "minutes each, one core", "int8, KB", "float32, KB"]
-    yield _table(head, rows)
-    yield _image(figures, "curves", "Loss and accuracy over the epochs")
+    yield table(head, rows)
+    yield image(figures, "curves", "Loss and accuracy over the epochs")
 
 
 def _clips(illustrations: Illustrations) -> Iterable[str]:
@@ -266,19 +278,19 @@ def _clips(illustrations: Illustrations) -> Iterable[str]:
             f"**{label.capitalize()}** (the paper's Fig. {paper.CLIP_FIGURES[label]}): "
             f"{Ravdess.title} clip {illustrations.clips[label]}, {Ravdess.licence}."
         )
-        yield _image(illustrations.paths, f"clip-{label}", f"{label}, as the model hears it")
+        yield image(illustrations.paths, f"clip-{label}", f"{label}, as the model hears it")
 
 
 def _provenance(findings: Findings) -> Iterable[str]:
     results = findings.results
     yield "## Where these figures are from"
     yield f"    {_command(findings)}"
-    commits = _distinct(result.commit or "unknown" for result in results)
-    hardware = _distinct(result.hardware for result in results)
-    corpora = _distinct(result.corpus_sha256 for result in results)
+    commits = distinct(result.commit or "unknown" for result in results)
+    hardware = distinct(result.hardware for result in results)
+    corpora = distinct(result.corpus_sha256 for result in results)
     yield "\n".join(
         (
-            f"- code: {_plural('commit', commits)}",
+            f"- code: {plural('commit', commits)}",
             f"- versions: {'; '.join(_versions(results))}",
             f"- hardware: {'; '.join(hardware)}",
             f"- corpus: RAVDESS, SHA-256 {'; '.join(corpora)}",
@@ -304,7 +316,7 @@ def _seeds(findings: Findings) -> Iterator[str]:
         of = [result for result in findings.results if result.network == network]
         seeds = sorted({result.seed for result in of if result.seed is not None})
         recipes = len({result.recipe_sha256 for result in of})
-        text = f"seed {_range(seeds)}" if seeds else "no randomness"
+        text = f"seed {ranged(seeds)}" if seeds else "no randomness"
         yield f"{network} {text}, recipe {of[0].recipe_sha256[:8]}" + (
             f" and {recipes - 1} that differ in the seed" if recipes > 1 else ""
         )
@@ -312,54 +324,3 @@ def _seeds(findings: Findings) -> Iterator[str]:
 
 def _command(findings: Findings) -> str:
     return "emopi reproduce --corpus DIR" + (" --quick" if findings.quick else "")
-
-
-def _image(figures: Mapping[str, str], name: str, title: str) -> str:
-    return f"![{title}]({figures[name]})" if name in figures else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _name(model: ModelSummary) -> str:
-    return f"{model.network}-{model.precision}"
-
-
-def _percent(share: float | None) -> str:
-    """In percent with one decimal; a dash for what there is not."""
-    return "–" if share is None or share != share else f"{100 * share:.1f}"
-
-
-def _mean(model: ModelSummary | None, figure: str) -> str:
-    """Mean over folds with its standard deviation, if there are two or more."""
-    if model is None:
-        return "–"
-    std = getattr(model.std, figure)
-    spread = f" ± {_percent(std)}" if std == std else ""
-    return _percent(getattr(model.mean, figure)) + spread
-
-
-def _span(bounds: tuple[float, float]) -> str:
-    return "–" if bounds[0] != bounds[0] else f"{_percent(bounds[0])} to {_percent(bounds[1])}"
-
-
-def _change(heard: Heard | None) -> str:
-    if heard is None:
-        return "–"
-    now = heard.under.mean.uar
-    return f"{_percent(now)} ({100 * (now - heard.clean.mean.uar):+.1f})"
-
-
-def _range(values: Iterable[float]) -> str:
-    found = sorted(set(values))
-    return f"{found[0]:g}" if len(found) == 1 else f"{found[0]:g} to {found[-1]:g}"
-
-
-def _distinct(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
-
-
-def _plural(noun: str, values: Sequence[str]) -> str:
-    return f"{noun}{'s' * (len(values) > 1)} {', '.join(values)}"
