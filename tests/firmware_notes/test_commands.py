@@ -64,7 +64,10 @@ def blocks(page: Path) -> Iterator[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [block for block in BLOCKS if block.kind.startswith("sh")]
-OTHER_PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md"]
+OTHER_PAGES = [
+    ROOT / "README.md",
+    *(ROOT / f"{name}/README.md" for name in ("benchmarks", "convert", "models", "train")),
+]
 
 
 def of_kind(*kinds: str) -> pytest.MarkDecorator:
@@ -189,7 +192,9 @@ def test_settings_are_settings(block: Block, tmp_path: Path) -> None:
     read_settings(path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *OTHER_PAGES], ids=lambda page: f"{page.parent.name}-{page.name}"
+)
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)", page.read_text()):
         file = (page.parent / target) if target else page
