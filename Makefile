@@ -14,6 +14,14 @@
 
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check
+CHECK_PYTHON := $(PYTHON) -c \
+	'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+
+# What an environment is made again for.
+FOR_DEVICE := setup.cfg pyproject.toml $(filter-out %.pyc %.md, $(wildcard \
+	device/*.* device/*/*.* device/*/*/*.* models/*.*))
+FOR_ALL := $(FOR_DEVICE) $(filter-out %.pyc %.md, $(wildcard \
+	train/*.* train/*/*.* convert/*.* convert/*/*.*))
 
 .PHONY: run test test-networks test-device test-tflite lint clean \
 	test-card emulated-test appliance-test pi-image-test bench bench-instructions
@@ -74,8 +82,8 @@ clean:
 	rm -rf .venv .venv-run .venv-tflite .venv-bench build *.egg-info
 
 # What a Raspberry Pi gets: the base install, the live view, and the microphone where it builds.
-.venv-run/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* models/*)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+.venv-run/ready: $(FOR_DEVICE)
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv-run
 	.venv-run/bin/pip install $(PIP_FLAGS) '.[live]'
 	@.venv-run/bin/pip install $(PIP_FLAGS) pyaudio >.venv-run/pyaudio.log 2>&1 || \
@@ -84,9 +92,8 @@ clean:
 	@touch $@
 
 # Everything: training, conversion, test tools.
-.venv/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/flash/* device/sinks/*.py device/sinks/page/* train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py convert/*/*.* device/install.sh models/*)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+.venv/ready: $(FOR_ALL)
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_FLAGS) -e '.[train,dev]'
 	@.venv/bin/pip install $(PIP_FLAGS) pyaudio >.venv/pyaudio.log 2>&1 || \
@@ -94,9 +101,8 @@ clean:
 	@touch $@
 
 # What is measured, and what it is set beside.
-.venv-bench/ready: setup.cfg pyproject.toml $(wildcard device/*.py device/sinks/*.py device/sinks/page/* train/*.py \
-		train/corpora/*.py train/protocols/* convert/*.py convert/*/*.* models/*)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "emopi needs Python 3.11 or newer")'
+.venv-bench/ready: $(FOR_ALL)
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install $(PIP_FLAGS) -e '.[bench]'
 	@touch $@

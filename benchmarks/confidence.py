@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 from emopi.device.decision import DecisionSettings
-from emopi.train.scores import Ints, Reals, expected_calibration_error
+from emopi.train.evaluation.scores import Ints, Reals, expected_calibration_error
 
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SHARES = (0.70, 0.75, 0.80, 0.85, 0.90)

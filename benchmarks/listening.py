@@ -25,9 +25,9 @@ from emopi.device.classifier import Classifier
 from emopi.device.decision import NO_SPEECH, UNSURE, Decision
 from emopi.device.pipeline import Pipeline, classify, decisions
 from emopi.train.corpora import Utterance, read_corpora
-from emopi.train.evaluate import unseen_clips
+from emopi.train.evaluation.evaluate import unseen_clips
+from emopi.train.evaluation.scores import Ints, uar
 from emopi.train.run_record import commit, hardware
-from emopi.train.scores import Ints, uar
 
 BLOCK_S = 0.05
 

@@ -10,7 +10,7 @@ from emopi.convert.parity import Parity
 from emopi.device.contract import Contract
 from emopi.device.errors import RunError
 from emopi.device.precision import Precision
-from emopi.train.evaluate import Evaluation
+from emopi.train.evaluation.evaluate import Evaluation
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

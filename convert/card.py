@@ -10,7 +10,7 @@ from emopi.convert.operators import OLD_RUNTIME
 from emopi.device.contract import Contract, Score
 from emopi.device.precision import Precision
 from emopi.train.corpora import Reader, Utterance, readers_named
-from emopi.train.evaluate import Evaluation
+from emopi.train.evaluation.evaluate import Evaluation
 from emopi.train.run_record import RunRecord
 from emopi.train.splits import description
 

@@ -20,7 +20,7 @@ from emopi.device.errors import ConversionError
 from emopi.device.frontend import Floats, FrontendSpec
 from emopi.device.streaming import StreamingClassifier
 from emopi.train.corpora import Utterance
-from emopi.train.evaluate import evaluate
+from emopi.train.evaluation.evaluate import evaluate
 from emopi.train.run_record import RunRecord
 
 PROOF_CLIPS = 96

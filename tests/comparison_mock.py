@@ -16,7 +16,7 @@ from emopi.device.board import BoardState
 from emopi.device.contract import read
 from emopi.device.decision import Decision
 from emopi.train.corpora import Utterance
-from emopi.train.evaluate import Evaluation
+from emopi.train.evaluation.evaluate import Evaluation
 
 SILENT = BoardState(None, None, None, None)
 LABELS = read(MODELS / "cnn-int8.tflite")[1].labels

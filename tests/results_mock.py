@@ -8,9 +8,9 @@ from emopi.convert.reproduction.plan import Job
 from emopi.convert.reproduction.results import Result
 from emopi.train.augment import Perturbation
 from emopi.train.corpora import LABELS
+from emopi.train.evaluation.summary import Outcome
 from emopi.train.recipe import Recipe
 from emopi.train.splits import load_protocol
-from emopi.train.summary import Outcome
 
 CORPUS = "c0" * 32
 

@@ -16,14 +16,14 @@ import numpy as np
 from emopi.device.errors import MissingExtraError, SpecError
 from emopi.device.frontend import Floats, FrontendSpec
 from emopi.device.normalization import c0_range, relative_level
-from emopi.train import scores
 from emopi.train.augment import Perturbation
 from emopi.train.corpora import LABELS, Utterance
 from emopi.train.dataset import FeatureSet, features
+from emopi.train.evaluation import scores
+from emopi.train.evaluation.scores import Ints, Reals
+from emopi.train.evaluation.summary import Outcome
 from emopi.train.recipe import default_recipe
-from emopi.train.scores import Ints, Reals
 from emopi.train.splits import load_protocol, split
-from emopi.train.summary import Outcome
 
 NETWORK = "svm"
 """Its name among the networks."""

@@ -16,7 +16,7 @@ from benchmarks.suite.literature_run import FOUND, PROTOCOL
 from benchmarks.suite.order import Order
 from benchmarks.suite.tables import Found, short, spread, table
 from emopi.device.process import answers
-from emopi.train.scores import uar
+from emopi.train.evaluation.scores import uar
 
 TITLE = "Accuracy against cost"
 PACKAGES: tuple[str, ...] = ("numpy", "ai-edge-litert", "tensorflow")

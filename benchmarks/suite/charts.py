@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emopi.train.figures import BLUE, GREY, ORANGE, WIDTH_IN, figure_page
+from emopi.train.evaluation.figures import BLUE, GREY, ORANGE, WIDTH_IN, figure_page
 
 ROW_IN = 0.33
 

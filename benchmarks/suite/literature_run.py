@@ -30,10 +30,10 @@ from emopi.train.augment import Perturbation
 from emopi.train.backend import import_tensorflow, load_model
 from emopi.train.corpora import LABELS, corpus_hash, read_corpora
 from emopi.train.dataset import cut, default_cache, features
+from emopi.train.evaluation.scores import uar
 from emopi.train.fit import fit
 from emopi.train.recipe import EPOCHS, Recipe
 from emopi.train.run_record import commit
-from emopi.train.scores import uar
 from emopi.train.splits import load_protocol, split
 
 NETWORKS = {**literature.NETWORKS, **smaller.NETWORKS}

@@ -18,7 +18,7 @@ from emopi.convert.comparison.canvas import (
 )
 from emopi.convert.comparison.comparison import Compared, Comparison, Pair
 from emopi.convert.comparison.verdict import MARGIN, points, points_span
-from emopi.train.scores import CALIBRATION_BINS
+from emopi.train.evaluation.scores import CALIBRATION_BINS
 
 
 def draw_uar(comparison: Comparison) -> Chart:

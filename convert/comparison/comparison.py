@@ -26,10 +26,10 @@ from emopi.device.decision import Decision
 from emopi.device.progress import track
 from emopi.device.versions import versions
 from emopi.train.corpora import Utterance, read_corpora
-from emopi.train.evaluate import Evaluation, training_clips, unseen_clips
+from emopi.train.evaluation.evaluate import Evaluation, training_clips, unseen_clips
+from emopi.train.evaluation.summary import Outcome
 from emopi.train.run_record import hardware
 from emopi.train.splits import description
-from emopi.train.summary import Outcome
 
 
 @dataclasses.dataclass(frozen=True)

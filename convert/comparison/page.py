@@ -21,7 +21,7 @@ from emopi.convert.comparison.tables import (
 from emopi.convert.comparison.text import headline
 from emopi.convert.comparison.verdict import MARGIN, Verdict
 from emopi.device.errors import MissingExtraError
-from emopi.train.scores import Ints
+from emopi.train.evaluation.scores import Ints
 from emopi.train.splits import description
 
 PACKAGES = ("jinja2", "matplotlib")

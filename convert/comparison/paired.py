@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emopi.device.errors import SpecError
-from emopi.train import scores
-from emopi.train.scores import Ints, Reals, intervals_json, none_for_nan
-from emopi.train.summary import Outcome
+from emopi.train.evaluation import scores
+from emopi.train.evaluation.scores import Ints, Reals, intervals_json, none_for_nan
+from emopi.train.evaluation.summary import Outcome
 
 Bools = NDArray[np.bool_]
 

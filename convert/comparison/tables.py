@@ -13,7 +13,7 @@ from emopi.convert.comparison.comparison import Compared, Comparison, Pair
 from emopi.convert.comparison.instructions import boards, counted_cores
 from emopi.convert.comparison.layers import Inside
 from emopi.convert.comparison.verdict import points, points_span
-from emopi.train.scores import intervals_json
+from emopi.train.evaluation.scores import intervals_json
 
 COUNTED = (
     " Instructions of the network on a Raspberry Pi were counted under emulation, for graphs like "

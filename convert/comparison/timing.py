@@ -19,7 +19,7 @@ from emopi.device.frontend import Floats, extract
 from emopi.device.latency import Percentiles
 from emopi.device.process import answers, serve
 from emopi.device.progress import track
-from emopi.train.scores import RESAMPLES
+from emopi.train.evaluation.scores import RESAMPLES
 
 WARM_UP = 10
 """Rounds before the first that counts."""

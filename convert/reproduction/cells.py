@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from emopi.convert.reproduction.findings import Heard
-from emopi.train.summary import ModelSummary
+from emopi.train.evaluation.summary import ModelSummary
 
 
 def image(figures: Mapping[str, str], name: str, title: str) -> str:

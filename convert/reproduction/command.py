@@ -98,9 +98,9 @@ def reproduce(
     from emopi.convert.reproduction.plan import NETWORKS, PROTOCOLS, Places, plan
     from emopi.convert.reproduction.reproduce import carry_out, open_corpus, report
     from emopi.device.errors import RunError
-    from emopi.train.conditions import noises
     from emopi.train.dataset import default_cache
-    from emopi.train.summary import Summary
+    from emopi.train.evaluation.conditions import noises
+    from emopi.train.evaluation.summary import Summary
 
     if noise:
         noises(noise, 16_000)  # refused now rather than after the first training

@@ -11,10 +11,10 @@ from typing import Any
 from emopi.convert.comparison.paired import Paired, paired
 from emopi.convert.reproduction.plan import NETWORKS, PROTOCOLS, Job
 from emopi.convert.reproduction.results import DEPLOYED, Result
-from emopi.train.figures import UNSEEN
-from emopi.train.summary import ModelSummary, summarize
+from emopi.train.evaluation.figures import UNSEEN
+from emopi.train.evaluation.summary import ModelSummary, summarize
+from emopi.train.evaluation.wearer import DRAWS, EXAMPLES, calibrated
 from emopi.train.topology import NETWORKS as DEVICE_NETWORKS
-from emopi.train.wearer import DRAWS, EXAMPLES, calibrated
 
 EXACT = "float32"
 """The precision that quantized ones are set against."""

@@ -12,7 +12,7 @@ from emopi.convert.reproduction.findings import Findings
 from emopi.device.classifier import Classifier
 from emopi.device.errors import ModelError
 from emopi.train.corpora import Utterance
-from emopi.train.figures import (
+from emopi.train.evaluation.figures import (
     Curve,
     draw_accuracies,
     draw_clip,
@@ -20,8 +20,8 @@ from emopi.train.figures import (
     draw_curves,
     draw_random_against_unseen,
 )
+from emopi.train.evaluation.trace import trace
 from emopi.train.splits import load_protocol, split
-from emopi.train.trace import trace
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from emopi.convert.reproduction.findings import WORN, Findings, Heard, Quantized
 from emopi.convert.reproduction.illustrations import Illustrations
 from emopi.convert.reproduction.results import Result
 from emopi.train.corpora import Ravdess
-from emopi.train.figures import UNSEEN
+from emopi.train.evaluation.figures import UNSEEN
+from emopi.train.evaluation.summary import ModelSummary
+from emopi.train.evaluation.wearer import DRAWS, ORDINARY
 from emopi.train.splits import load_protocol
-from emopi.train.summary import ModelSummary
-from emopi.train.wearer import DRAWS, ORDINARY
 
 NOTES = """\
 - Every figure of a network is what the device's own pipeline says of test clips, as

@@ -16,7 +16,7 @@ from emopi.convert.reproduction.plan import Job
 from emopi.device.errors import RunError, SpecError
 from emopi.device.files import write_atomically
 from emopi.device.frontend import checked_fields
-from emopi.train.summary import Outcome
+from emopi.train.evaluation.summary import Outcome
 
 FORMAT = 1
 CURVE_POINTS = 60

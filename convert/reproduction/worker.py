@@ -26,9 +26,10 @@ from emopi.device.errors import EmopiError
 from emopi.device.files import write_atomically
 from emopi.device.versions import versions
 from emopi.train import svm
-from emopi.train.conditions import CONDITIONS, condition
 from emopi.train.corpora import corpus_hash, read_corpora
-from emopi.train.evaluate import evaluate
+from emopi.train.evaluation.conditions import CONDITIONS, condition
+from emopi.train.evaluation.evaluate import evaluate
+from emopi.train.evaluation.summary import Outcome
 from emopi.train.recipe import Recipe
 from emopi.train.run_record import (
     RECORD,
@@ -37,7 +38,6 @@ from emopi.train.run_record import (
     commit,
     hardware,
 )
-from emopi.train.summary import Outcome
 from emopi.train.svm import SvmRecipe
 
 ROBUSTNESS = "upm-5"

@@ -17,7 +17,7 @@ from emopi.device.contract import Contract, Score, read
 from emopi.device.decision import Decision
 from emopi.device.precision import Precision
 from emopi.train.corpora import LABELS, EmoDb, Ravdess, Savee, Utterance
-from emopi.train.evaluate import Evaluation
+from emopi.train.evaluation.evaluate import Evaluation
 from emopi.train.run_record import RunRecord
 
 UPM = Score("upm-5", "mean", 1440, 0.7112, 0.6789)

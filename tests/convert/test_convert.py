@@ -32,7 +32,7 @@ from emopi.device.precision import Precision
 from emopi.device.streaming import StreamingClassifier
 from emopi.train.backend import load_model
 from emopi.train.corpora import LABELS, Ravdess
-from emopi.train.evaluate_command import evaluate
+from emopi.train.evaluation.command import evaluate
 from emopi.train.splits import load_protocol
 from emopi.train.training import MODEL
 

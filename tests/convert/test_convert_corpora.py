@@ -15,7 +15,7 @@ from emopi.convert.commands import convert
 from emopi.device.contract import read
 from emopi.device.errors import ModelError
 from emopi.train.commands import train
-from emopi.train.evaluate_command import evaluate
+from emopi.train.evaluation.command import evaluate
 
 pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
 

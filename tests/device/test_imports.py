@@ -68,7 +68,7 @@ def test_device_works_without_heavy_packages() -> None:
     modules = [".".join(("emopi.device", *name.parts)) for name in names]
     assert "emopi.device.sinks.jsonlines" in modules
     imports = "\n".join(f"import {name}" for name in modules)
-    done = run(f"{BLOCK_HEAVY}\n{imports}\nimport emopi.train.evaluate\n")
+    done = run(f"{BLOCK_HEAVY}\n{imports}\nimport emopi.train.evaluation.evaluate\n")
     assert done.returncode == 0, done.stderr
 
 

@@ -11,8 +11,15 @@ import soundfile
 from support import MODELS, SHARED, run_emopi, speech
 
 from emopi.device.errors import CorpusError, SpecError
-from emopi.train.conditions import CONDITIONS, NARROW, REVERB, condition, noises, room_responses
-from emopi.train.evaluate import evaluate
+from emopi.train.evaluation.conditions import (
+    CONDITIONS,
+    NARROW,
+    REVERB,
+    condition,
+    noises,
+    room_responses,
+)
+from emopi.train.evaluation.evaluate import evaluate
 
 RATE_HZ = 16_000
 NOISE = SHARED / "noise_esc10"

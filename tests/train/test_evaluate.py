@@ -17,11 +17,11 @@ from support import MODELS, run_emopi
 from emopi.device.contract import Contract, attach, read
 from emopi.device.errors import CorpusError, ModelError, SpecError
 from emopi.train.corpora import Ravdess, Savee, Utterance, ids_hash, read_corpora
-from emopi.train.evaluate import Evaluation, evaluate, training_clips
-from emopi.train.evaluate_command import evaluate as command
-from emopi.train.evaluate_folder import evaluate_folder
+from emopi.train.evaluation.command import evaluate as command
+from emopi.train.evaluation.evaluate import Evaluation, evaluate, training_clips
+from emopi.train.evaluation.folder import evaluate_folder
+from emopi.train.evaluation.summary import Outcome
 from emopi.train.splits import load_protocol
-from emopi.train.summary import Outcome
 
 SHIPPED = "cnn-int8"
 

@@ -21,10 +21,10 @@ from emopi.device.errors import MissingExtraError
 from emopi.device.frontend import extract
 from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, decisions
-from emopi.train import figures
 from emopi.train.corpora import LABELS
-from emopi.train.summary import NO_ANSWER, ModelSummary, Outcome, summarize
-from emopi.train.trace import HOP_S, Trace, trace
+from emopi.train.evaluation import figures
+from emopi.train.evaluation.summary import NO_ANSWER, ModelSummary, Outcome, summarize
+from emopi.train.evaluation.trace import HOP_S, Trace, trace
 
 matplotlib = pytest.importorskip("matplotlib", reason="figures need matplotlib")
 

@@ -11,7 +11,7 @@ from emopi.convert.reproduction.results import read_result
 from emopi.device.classifier import Classifier
 from emopi.device.contract import read
 from emopi.train.corpora import read_corpora
-from emopi.train.evaluate import classify_all, training_clips
+from emopi.train.evaluation.evaluate import classify_all, training_clips
 from emopi.train.splits import load_protocol, split
 
 FOLDS = ROOT / "models" / "folds"

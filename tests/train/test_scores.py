@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emopi.train.scores import (
+from emopi.train.evaluation.scores import (
     accuracy,
     confusion,
     expected_calibration_error,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emopi.device.errors import SpecError
-from emopi.train.summary import DIGITS, NO_ANSWER, Outcome, summarize
+from emopi.train.evaluation.summary import DIGITS, NO_ANSWER, Outcome, summarize
 
 LABELS = ("sad", "happy", "angry")
 

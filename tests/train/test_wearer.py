@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emopi.train.summary import NO_ANSWER, Outcome
-from emopi.train.wearer import calibrated
+from emopi.train.evaluation.summary import NO_ANSWER, Outcome
+from emopi.train.evaluation.wearer import calibrated
 
 LABELS = ("neutral", "happy", "sad")
 

@@ -25,7 +25,7 @@ from emopi.device.board import board_state
 from emopi.device.commands import model_names
 from emopi.device.contract import attach, read
 from emopi.device.errors import ModelError
-from emopi.train.evaluate import evaluate
+from emopi.train.evaluation.evaluate import evaluate
 
 FLOAT, INT8 = MODELS / "cnn-float32.tflite", MODELS / "cnn-int8.tflite"
 ON = ("--protocol", "random-5fold", "--fold", "fold1")

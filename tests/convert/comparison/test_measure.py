@@ -22,7 +22,7 @@ from emopi.device.contract import attach, read
 from emopi.device.errors import ComparisonError, ModelError
 from emopi.device.frontend import Floats, FrontendSpec, FrontendStream, extract
 from emopi.train.corpora import Utterance
-from emopi.train.evaluate import classify_all
+from emopi.train.evaluation.evaluate import classify_all
 
 CNN, INT8, LSTM = (
     MODELS / f"{name}.tflite" for name in ("cnn-float32", "cnn-int8", "lstm-float32")

@@ -13,8 +13,8 @@ from comparison_mock import compared
 
 from emopi.convert.comparison.paired import mcnemar, paired
 from emopi.device.errors import SpecError
-from emopi.train import scores
-from emopi.train.summary import Outcome
+from emopi.train.evaluation import scores
+from emopi.train.evaluation.summary import Outcome
 
 A = compared("cnn-float32", wrong=[3, 5, 9, 77, 130]).outcome
 B = compared("cnn-int8", wrong=[3, 6, 9, 10, 11, 12, 77, 200], sure=0.8).outcome

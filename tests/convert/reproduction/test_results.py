@@ -22,7 +22,7 @@ from emopi.convert.reproduction.results import (
     write_result,
 )
 from emopi.device.errors import RunError, SpecError
-from emopi.train import scores
+from emopi.train.evaluation import scores
 
 CNN = Job("cnn", "upm-5", "fold1", 0)
 PROTOCOLS = ("paper-80-20", "upm-5")
@@ -33,7 +33,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few resamples for intervals, few draws for wearers: their worth is tested elsewhere."""
     interval = scores.speaker_interval
     monkeypatch.setattr(
-        "emopi.train.scores.speaker_interval",
+        "emopi.train.evaluation.scores.speaker_interval",
         lambda speakers, statistic: interval(speakers, statistic, resamples=20),
     )
     monkeypatch.setattr("emopi.convert.reproduction.findings.DRAWS", 1)

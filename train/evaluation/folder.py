@@ -18,9 +18,9 @@ from emopi.device.decision import Decision
 from emopi.device.errors import ModelError
 from emopi.device.progress import track
 from emopi.train.corpora import Utterance, read_corpora
-from emopi.train.evaluate import Evaluation, classify_all, unseen_clips
+from emopi.train.evaluation.evaluate import Evaluation, classify_all, unseen_clips
+from emopi.train.evaluation.summary import Summary, summarize
 from emopi.train.splits import Protocol, load_protocol
-from emopi.train.summary import Summary, summarize
 
 CLIPS_AT_ONCE = 16
 """That a process classifies before it asks for more."""

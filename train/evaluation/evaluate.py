@@ -20,11 +20,11 @@ from emopi.device.errors import ModelError, SpecError
 from emopi.device.files import write_atomically
 from emopi.device.pipeline import classify
 from emopi.device.progress import track
-from emopi.train.conditions import Alter
 from emopi.train.corpora import Utterance, ids_hash, read_corpora, readers_named
-from emopi.train.scores import Ints, intervals_json
+from emopi.train.evaluation.conditions import Alter
+from emopi.train.evaluation.scores import Ints, intervals_json
+from emopi.train.evaluation.summary import NO_ANSWER, Outcome
 from emopi.train.splits import ALL, RULES, Fold, load_protocol, split
-from emopi.train.summary import NO_ANSWER, Outcome
 
 
 @dataclasses.dataclass(frozen=True)

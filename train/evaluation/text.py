@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emopi.train.evaluate import Evaluation
-from emopi.train.evaluate_folder import FolderEvaluation
-from emopi.train.scores import Ints
-from emopi.train.summary import ModelSummary
+from emopi.train.evaluation.evaluate import Evaluation
+from emopi.train.evaluation.folder import FolderEvaluation
+from emopi.train.evaluation.scores import Ints
+from emopi.train.evaluation.summary import ModelSummary
 
 _COLUMNS = (
     ("accuracy", "accuracy"),

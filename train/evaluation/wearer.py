@@ -15,7 +15,7 @@ import numpy as np
 
 from emopi.device.profile import Example, Profile
 from emopi.train.augment import rng_for
-from emopi.train.summary import Outcome
+from emopi.train.evaluation.summary import Outcome
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ import numpy as np
 from emopi.device.errors import MissingExtraError
 from emopi.device.files import write_atomically
 from emopi.device.frontend import Floats
-from emopi.train.summary import ModelSummary
-from emopi.train.trace import Trace
+from emopi.train.evaluation.summary import ModelSummary
+from emopi.train.evaluation.trace import Trace
 
 DPI = 120
 WIDTH_IN = 8.0

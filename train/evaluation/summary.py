@@ -17,8 +17,8 @@ import numpy as np
 
 from emopi.device.errors import SpecError
 from emopi.device.frontend import checked_fields
-from emopi.train import scores
-from emopi.train.scores import Ints, Reals, intervals_json, none_for_nan
+from emopi.train.evaluation import scores
+from emopi.train.evaluation.scores import Ints, Reals, intervals_json, none_for_nan
 
 DIGITS = 4
 """To which an `Outcome` keeps probabilities, in memory as in JSON, so that both score the same."""

@@ -17,7 +17,7 @@ from emopi.train.commands import (
 )
 
 if TYPE_CHECKING:
-    from emopi.train.evaluate_folder import FolderEvaluation
+    from emopi.train.evaluation.folder import FolderEvaluation
 
 
 @click.command()
@@ -82,10 +82,10 @@ def _evaluate_model(
     heard: tuple[str, Path | None] | None,
 ) -> None:
     from emopi.device.contract import read
-    from emopi.train.conditions import condition
-    from emopi.train.evaluate import evaluate as evaluate_model
-    from emopi.train.evaluate import write_clips
-    from emopi.train.evaluation_text import render_evaluation
+    from emopi.train.evaluation.conditions import condition
+    from emopi.train.evaluation.evaluate import evaluate as evaluate_model
+    from emopi.train.evaluation.evaluate import write_clips
+    from emopi.train.evaluation.text import render_evaluation
 
     if clips_csv and not clips_csv.parent.is_dir():
         raise click.UsageError(f"--clips {clips_csv}: there is no folder {clips_csv.parent}")
@@ -104,8 +104,8 @@ def _evaluate_model(
 def _evaluate_folder(
     folder: Path, corpus: tuple[Path, ...], protocol: str, jobs: int | None, as_json: bool
 ) -> None:
-    from emopi.train.evaluate_folder import evaluate_folder
-    from emopi.train.evaluation_text import render_folder
+    from emopi.train.evaluation.folder import evaluate_folder
+    from emopi.train.evaluation.text import render_folder
 
     result: FolderEvaluation = evaluate_folder(folder, corpus, protocol, jobs=jobs)
     if as_json:
