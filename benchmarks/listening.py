@@ -20,10 +20,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from emopi.device.audio import ArraySource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.decision import NO_SPEECH, UNSURE, Decision
 from emopi.device.pipeline import Pipeline, classify, decisions
+from emopi.device.sources.audio import ArraySource, read_clip
 from emopi.train.corpora import Utterance, read_corpora
 from emopi.train.evaluation.evaluate import unseen_clips
 from emopi.train.evaluation.scores import Ints, uar

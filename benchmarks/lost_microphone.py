@@ -24,8 +24,8 @@ from tests.device.pulse import pulse_server, why_not
 LISTEN = """
 import os, sys, threading
 from emopi.device.board import resident_mb
-from emopi.device.microphone import Microphone
-from emopi.device.source import SourceSettings
+from emopi.device.sources.microphone import Microphone
+from emopi.device.sources.settings import SourceSettings
 
 def tell(notice):
     files = len(os.listdir("/proc/self/fd"))

@@ -32,8 +32,8 @@ import click
 import numpy as np
 import soundfile
 
-from emopi.device.audio import Resampler, read_clip
 from emopi.device.frontend import Floats
+from emopi.device.sources.audio import Resampler, read_clip
 from emopi.device.versions import versions
 from emopi.train.run_record import commit, hardware
 

@@ -30,13 +30,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from emopi.device.audio import AudioBlock, FileSource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.decision import NO_SPEECH, UNSURE
 from emopi.device.detectors import DETECTORS, RATE_HZ
 from emopi.device.frontend import INT16_SCALE, Floats
 from emopi.device.gate import WHOLE_CLIP, Gate, GateSettings
 from emopi.device.pipeline import Pipeline
+from emopi.device.sources.audio import AudioBlock, FileSource, read_clip
 from emopi.device.versions import versions
 from emopi.train.run_record import commit, hardware
 

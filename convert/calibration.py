@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from emopi.device.audio import read_clip
 from emopi.device.frontend import Floats, FrontendSpec, extract
+from emopi.device.sources.audio import read_clip
 from emopi.train.corpora import Utterance
 from emopi.train.dataset import cut
 

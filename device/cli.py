@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from emopi.device.command_list import COMMANDS
+from emopi.device.commands.listed import COMMANDS
 from emopi.device.errors import EmopiError
 from emopi.device.quiet import keep_own_stderr
 
@@ -21,7 +21,7 @@ GROUP = "emopi.commands"
 class Commands(click.Group):
     """Subcommands from the entry points of `GROUP`, loaded when named.
 
-    One that stands in `device/NAME_command.py` is found without reading the entry points, which
+    One that stands in `device/commands/NAME.py` is found without reading the entry points, which
     would take a quarter of the time that `emopi listen` needs to start.
     """
 
@@ -41,9 +41,9 @@ class Commands(click.Group):
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module that holds the command."""
-        module = f"emopi.device.{cmd_name.replace('-', '_')}_command"
-        if cmd_name.replace("-", "").isalpha() and find_spec(module):
-            own: click.Command | None = getattr(import_module(module), module.split(".")[-1][:-8])
+        name = cmd_name.replace("-", "_")
+        if cmd_name in COMMANDS and find_spec(f"emopi.device.commands.{name}"):
+            own: click.Command = getattr(import_module(f"emopi.device.commands.{name}"), name)
             return own
         from importlib.metadata import entry_points
 

@@ -17,10 +17,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from emopi.device.audio import Resampler
 from emopi.device.detectors import DETECTORS, RATE_HZ, SpeechDetector
 from emopi.device.errors import SpecError
 from emopi.device.frontend import Floats
+from emopi.device.sources.audio import Resampler
 
 Detector = Literal["auto", "silero", "micro", "none"]
 

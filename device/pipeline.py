@@ -17,7 +17,6 @@ from typing import Protocol
 
 import numpy as np
 
-from emopi.device.audio import AudioBlock, AudioSource
 from emopi.device.classifier import Classifier
 from emopi.device.contract import Contract
 from emopi.device.decision import (
@@ -35,6 +34,7 @@ from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.normalization import fit_window
 from emopi.device.profile import Profile
 from emopi.device.recent import Recent
+from emopi.device.sources.audio import AudioBlock, AudioSource
 
 Moments = tuple[int, float, float]
 """Number of samples, their mean, and their variance."""

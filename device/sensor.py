@@ -8,15 +8,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from emopi.device.audio import AudioBlock, AudioSource
-from emopi.device.config import Settings
+from emopi.device.config.settings import Settings
 from emopi.device.decision import Decision
 from emopi.device.errors import AudioError, AudioFileError, ConfigError, EmopiError
-from emopi.device.notice import Notice, Tell
 from emopi.device.pipeline import Pipeline
 from emopi.device.recording import Recording
 from emopi.device.signals import Signals
 from emopi.device.sinks import Sink
+from emopi.device.sources.audio import AudioBlock, AudioSource
+from emopi.device.sources.notice import Notice, Tell
 from emopi.device.watchdog import Watchdog
 
 Say = Callable[[str], None]

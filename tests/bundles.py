@@ -21,8 +21,8 @@ from emopi.convert.offline.own_wheel import (
     read_wheel,
     running_wheel,
 )
-from emopi.device.config import Settings
-from emopi.device.config_text import render
+from emopi.device.config.settings import Settings
+from emopi.device.config.text import render
 
 PIP_WHEELS = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
 

@@ -13,9 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from emopi.device.audio import FileSource, read_clip
 from emopi.device.errors import AudioError
 from emopi.device.progress import track
+from emopi.device.sources.audio import FileSource, read_clip
 from emopi.train.corpora import LABELS, CorpusReport, Ravdess, Reader, recognize
 
 _FEW = 64

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError, EmopiError
 from emopi.device.frontend import Floats, FrontendSpec, extract
 from emopi.device.normalization import Normalization, c0_range, fit_window, relative_level, silence
 from emopi.device.progress import track
+from emopi.device.sources.audio import read_clip
 from emopi.train.augment import FeatureAugmentation, Perturbation, augment, perturb, rng_for
 from emopi.train.corpora import LABELS, Utterance
 from emopi.train.vocal_tract import stretch

@@ -15,13 +15,11 @@ from typing import Any
 import click
 
 from benchmarks.endurance.listening import HOP_S, PATIENCE_S, RATE_HZ, row, say, some_speech
-from emopi.device.audio import AudioBlock, AudioSource
 from emopi.device.board import resident_mb
 from emopi.device.classifier import Classifier
-from emopi.device.commands import resolve_model
-from emopi.device.config import SINKS, Settings, part_class
+from emopi.device.config.settings import SINKS, Settings, part_class
 from emopi.device.gate import GateSettings
-from emopi.device.notice import Tell
+from emopi.device.model_files import resolve_model
 from emopi.device.pipeline import Pipeline
 from emopi.device.recording import Recording
 from emopi.device.sensor import Sensor
@@ -30,6 +28,8 @@ from emopi.device.sinks import Sink
 from emopi.device.sinks.group import Sinks
 from emopi.device.sinks.jsonlines import JsonLines
 from emopi.device.sinks.registry import make_sinks
+from emopi.device.sources.audio import AudioBlock, AudioSource
+from emopi.device.sources.notice import Tell
 from emopi.device.watchdog import Manager, Watchdog
 
 FILES = ("log", "history")

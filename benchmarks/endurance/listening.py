@@ -20,7 +20,7 @@ import click
 import numpy as np
 import soundfile as sf
 
-from emopi.device.audio import read_clip
+from emopi.device.sources.audio import read_clip
 
 RATE_HZ = 16_000
 HOP_S = 0.5

@@ -25,10 +25,10 @@ from benchmarks.instructions.emulation import HERE, Counted, Emulation
 from benchmarks.instructions.report import page
 from benchmarks.instructions.tally import CountError, changes
 from emopi.convert.comparison import instructions
-from emopi.device.commands import resolve_model
 from emopi.device.contract import read
 from emopi.device.errors import EmopiError
 from emopi.device.files import write_atomically
+from emopi.device.model_files import resolve_model
 
 SHIPPED = ("cnn-int8", "cnn-float32", "lstm-int8", "lstm-float32")
 COMMITTED = HERE.parents[1] / "convert" / "comparison" / instructions.COMMITTED

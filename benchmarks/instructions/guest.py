@@ -34,13 +34,13 @@ from typing import TextIO
 
 import numpy as np
 
-from emopi.device.audio import AudioBlock, Resampler
-from emopi.device.bench_run import arithmetic
-from emopi.device.capture import BLOCK_S
+from emopi.device.bench.run import arithmetic
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import Floats, FrontendStream, as_samples, extract
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings
 from emopi.device.pipeline import Pipeline
+from emopi.device.sources.audio import AudioBlock, Resampler
+from emopi.device.sources.capture import BLOCK_S
 
 REPEATS = 3
 HOP_S = 0.5

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.suite.making import shipped, untrained
-from emopi.device.audio import AudioBlock
-from emopi.device.bench_run import BLOCK_S
+from emopi.device.bench.run import BLOCK_S
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.contract import read
 from emopi.device.frontend import Floats
 from emopi.device.gate import GateSettings
 from emopi.device.pipeline import Pipeline
+from emopi.device.sources.audio import AudioBlock
 
 Hear = Callable[[Floats], str | None]
 """From the next half second of samples to what is said of the window that ends with it."""

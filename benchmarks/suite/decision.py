@@ -13,8 +13,8 @@ from benchmarks.suite.making import shipped
 from benchmarks.suite.order import Order
 from benchmarks.suite.tables import AIMS_HEAD, Found, aim, short, spread, table
 from benchmarks.suite.timing import Spread
-from emopi.device.bench import BenchSettings
-from emopi.device.bench_measure import bench
+from emopi.device.bench.measure import bench
+from emopi.device.bench.measured import BenchSettings
 from emopi.device.process import answers
 
 TITLE = "Whole decision"

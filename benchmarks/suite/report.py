@@ -21,7 +21,7 @@ from benchmarks.suite import (
 )
 from benchmarks.suite.order import Order
 from benchmarks.suite.tables import Found
-from emopi.device.bench_measure import machine
+from emopi.device.bench.measure import machine
 from emopi.device.board import board_state
 from emopi.device.errors import ComparisonError
 from emopi.device.files import write_atomically

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError
 from emopi.device.frontend import Floats
+from emopi.device.sources.audio import read_clip
 
 RATE_HZ = 16_000
 WINDOW_S = 3.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from emopi.convert.comparison import ROUNDS
-from emopi.device.commands import resolve_model
+from emopi.device.model_files import resolve_model
 from emopi.train.commands import corpus_option, fold_option, protocol_option
 
 output = click.Path(path_type=Path, dir_okay=False, writable=True)

@@ -20,9 +20,9 @@ from emopi.convert.comparison.paired import Paired, paired
 from emopi.convert.comparison.timing import Timing, ratio_of_medians, timings
 from emopi.convert.comparison.twins import float_twins
 from emopi.device.board import BoardState, board_state
-from emopi.device.commands import model_names
 from emopi.device.contract import read
 from emopi.device.decision import Decision
+from emopi.device.model_files import model_names
 from emopi.device.progress import track
 from emopi.device.versions import versions
 from emopi.train.corpora import Utterance, read_corpora

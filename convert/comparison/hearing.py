@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from emopi.device.audio import AudioBlock, FileSource
 from emopi.device.classifier import Classifier
 from emopi.device.decision import Decision
 from emopi.device.frontend import Floats, FrontendSpec, FrontendStream
 from emopi.device.pipeline import classify
+from emopi.device.sources.audio import AudioBlock, FileSource
 from emopi.train.corpora import Utterance
 
 

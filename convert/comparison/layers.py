@@ -16,13 +16,13 @@ from emopi.convert.comparison.interpreters import placed_tensors, plain_interpre
 from emopi.convert.comparison.twins import float_twins
 from emopi.convert.layer_noise import MOVERS, LayerNoise, layer_noise
 from emopi.convert.operators import Operator, operators
-from emopi.device.audio import read_clip
 from emopi.device.classifier import to_tensor
 from emopi.device.contract import Contract, read
 from emopi.device.errors import ComparisonError, ModelError
 from emopi.device.frontend import Floats, extract
 from emopi.device.normalization import fit_window
 from emopi.device.progress import track
+from emopi.device.sources.audio import read_clip
 
 WINDOWS = 16
 """Of test clips, from which ratios and ranges are drawn."""

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from emopi.convert.comparison import ROUNDS
-from emopi.device.audio import read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import Floats, extract
 from emopi.device.latency import Percentiles
 from emopi.device.process import answers, serve
 from emopi.device.progress import track
+from emopi.device.sources.audio import read_clip
 from emopi.train.evaluation.scores import RESAMPLES
 
 WARM_UP = 10

@@ -14,8 +14,8 @@ from emopi.convert.offline.debian import Apt
 from emopi.convert.offline.own_wheel import OwnWheel, installer
 from emopi.convert.offline.targets import Target
 from emopi.convert.offline.wheels import fetch, resolve
-from emopi.device.config import Settings
-from emopi.device.config_text import render
+from emopi.device.config.settings import Settings
+from emopi.device.config.text import render
 from emopi.device.errors import BundleError, EmopiError
 
 FORMAT = 1
@@ -114,7 +114,7 @@ def chosen_model(settings: Settings, model: str | None) -> tuple[Settings, tuple
     Raises `BundleError` for what is no model.
     """
     from emopi.device.classifier import Classifier
-    from emopi.device.commands import resolve_model, shipped_models
+    from emopi.device.model_files import resolve_model, shipped_models
 
     name = model or settings["model"].name
     if name.startswith(f"{INSTALLED_MODELS}/") and not model:

@@ -72,7 +72,7 @@ def bundle(
     from emopi.convert.offline.bundle import Wishes, chosen_model, make_bundle
     from emopi.convert.offline.own_wheel import read_wheel, running_wheel
     from emopi.convert.offline.targets import find_target
-    from emopi.device.config import Settings, read_settings
+    from emopi.device.config.settings import Settings, read_settings
     from emopi.device.files import check_folder, write_atomically
     from emopi.train.dataset import default_cache
 

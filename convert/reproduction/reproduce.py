@@ -23,9 +23,9 @@ from emopi.convert.reproduction.plan import Job, Places, plan
 from emopi.convert.reproduction.report import render
 from emopi.convert.reproduction.results import Result, read_result
 from emopi.convert.reproduction.worker import Order
-from emopi.device.commands import resolve_model
 from emopi.device.errors import CorpusError, ModelError, RunError
 from emopi.device.files import write_atomically
+from emopi.device.model_files import resolve_model
 from emopi.train import svm
 from emopi.train.corpora import Ravdess, Utterance, corpus_hash, read_corpora
 from emopi.train.dataset import features

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from emopi.device.decision import Decision
-from emopi.device.notice import Notice
+from emopi.device.sources.notice import Notice
 
 Report = Callable[[str], None]
 """Takes a line for the person in charge: what a sink has met and what it does about it."""

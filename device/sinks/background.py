@@ -13,9 +13,9 @@ from typing import ClassVar, Self
 
 from emopi.device.decision import Decision
 from emopi.device.errors import EmopiError
-from emopi.device.notice import Notice
 from emopi.device.sinks import Now, Report, Sink, utc_now
 from emopi.device.sinks.record import Record
+from emopi.device.sources.notice import Notice
 
 QUEUE_LIMIT = 1200
 """Records that wait at most: ten minutes of a decision every half second."""

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from emopi.device.decision import Decision
-from emopi.device.notice import Notice
 from emopi.device.sinks import Report, Sink
+from emopi.device.sources.notice import Notice
 
 
 class Sinks(Sink):

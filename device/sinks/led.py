@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 
 from emopi.device.decision import NO_SPEECH, UNSURE, Decision
 from emopi.device.errors import MissingExtraError, SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import Sink
+from emopi.device.sources.notice import Notice, NoticeKind
 
 if TYPE_CHECKING:
     from gpiozero import RGBLED

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from emopi.device.decision import Decision
-from emopi.device.notice import Notice
+from emopi.device.sources.notice import Notice
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from emopi.device.decision import NO_SPEECH, UNSURE, Decision
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import Sink
+from emopi.device.sources.notice import Notice, NoticeKind
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

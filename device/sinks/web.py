@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emopi.device.decision import Decision
 from emopi.device.errors import MissingExtraError, SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import Now, Report, Sink, utc_now
 from emopi.device.sinks.history import History
 from emopi.device.sinks.record import Record
+from emopi.device.sources.notice import Notice, NoticeKind
 
 if TYPE_CHECKING:
     from waitress.server import TcpWSGIServer

@@ -38,7 +38,7 @@ MUTE = (
     ("for block in self._signals", "raise OSError('no good')\n        for block in self._signals"),
 )
 """Answers to a recording in `classify`, and cannot listen."""
-SILENT_CLASSIFY = ("emopi/device/commands.py", ("    failed = 0\n", "    failed = 1\n"))
+SILENT_CLASSIFY = ("emopi/device/commands/classify.py", ("    failed = 0\n", "    failed = 1\n"))
 """Cannot even classify."""
 
 SETTINGS = f"""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emopi.device.portaudio import InputDevice
+from emopi.device.sources.portaudio import InputDevice
 
 BUILT_IN = InputDevice(0, "Built-in: ALC (hw:0,0)", channels=2, rate_hz=48_000, is_default=False)
 USB = InputDevice(2, "USB Microphone: Audio (hw:1,0)", channels=1, rate_hz=44_100, is_default=True)

@@ -14,11 +14,11 @@ import click
 import pytest
 from support import MODELS, run_emopi
 
-from emopi.device import config
-from emopi.device.config import PARTS, SINKS, Settings, part_class, read_settings
-from emopi.device.config_text import render
+from emopi.device.commands.listen import listen
+from emopi.device.config import settings as config
+from emopi.device.config.settings import PARTS, SINKS, Settings, part_class, read_settings
+from emopi.device.config.text import render
 from emopi.device.errors import ConfigError, SpecError
-from emopi.device.listen_command import listen
 
 
 def written(folder: Path, text: str) -> Path:

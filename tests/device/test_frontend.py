@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support import RAVDESS_16K, needs_16k, speech
 
 from emopi.device import frontend
-from emopi.device.audio import read_clip
 from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import FrontendSpec, FrontendStream, extract
+from emopi.device.sources.audio import read_clip
 
 SPEC = FrontendSpec()
 SPECS = {

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from support import MODELS, RAVDESS_16K, SHARED, needs_16k, run_emopi
 
 from emopi.device import gate as gate_module
-from emopi.device.audio import read_clip
 from emopi.device.detectors import DETECTORS, RATE_HZ, MicroVad
 from emopi.device.errors import SpecError
 from emopi.device.gate import LEVEL_ALONE, Gate, GateSettings, GateWarning
+from emopi.device.sources.audio import read_clip
 
 WINDOW_S = 3.015
 NOISE = SHARED / "noise_esc10"

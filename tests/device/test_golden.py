@@ -17,10 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import MODELS, SHIPPED, speech
 
-from emopi.device.audio import ArraySource
 from emopi.device.classifier import Classifier
 from emopi.device.frontend import FrontendSpec, extract
 from emopi.device.pipeline import classify
+from emopi.device.sources.audio import ArraySource
 
 GOLDEN = Path(__file__).with_name("golden.json")
 FRAMES = (0, 1, 57, 150, 299)

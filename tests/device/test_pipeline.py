@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import MODELS, RAVDESS_16K, RAVDESS_48K, ROOT, SHIPPED, needs_16k, needs_48k, speech
 
-from emopi.device.audio import ArraySource, AudioBlock, FileSource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.decision import NO_SPEECH, Decision, DecisionSettings
 from emopi.device.errors import AudioError, SpecError
@@ -20,6 +19,7 @@ from emopi.device.frontend import FrontendStream, extract
 from emopi.device.gate import LEVEL_ALONE, WHOLE_CLIP, GateSettings
 from emopi.device.normalization import fit_window
 from emopi.device.pipeline import Pipeline, classify, decisions
+from emopi.device.sources.audio import ArraySource, AudioBlock, FileSource, read_clip
 
 RATE_HZ = 16_000
 DETECTING = GateSettings()

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import MODELS, run_emopi, speech
 
-from emopi.device.audio import ArraySource
 from emopi.device.classifier import Classifier
 from emopi.device.errors import ProfileError
 from emopi.device.gate import LEVEL_ALONE
@@ -29,6 +28,7 @@ from emopi.device.profile import (
     read_profile,
     write_profile,
 )
+from emopi.device.sources.audio import ArraySource
 
 LABELS = ("calm", "happy", "angry")
 MODEL = MODELS / "cnn-int8.tflite"

@@ -16,18 +16,18 @@ import pytest
 import soundfile as sf
 from support import MODELS, speech
 
-from emopi.device.audio import ArraySource, AudioBlock, AudioSource
 from emopi.device.classifier import Classifier
-from emopi.device.config import Settings
+from emopi.device.config.settings import Settings
 from emopi.device.decision import Decision
 from emopi.device.errors import AudioError, ConfigError, EmopiError, SinkError
 from emopi.device.gate import LEVEL_ALONE
-from emopi.device.notice import Notice, NoticeKind, Tell
 from emopi.device.pipeline import Pipeline, decisions
 from emopi.device.recording import Recording
 from emopi.device.sensor import Sensor
 from emopi.device.signals import Signals, Stopped
 from emopi.device.sinks import Sink
+from emopi.device.sources.audio import ArraySource, AudioBlock, AudioSource
+from emopi.device.sources.notice import Notice, NoticeKind, Tell
 from emopi.device.watchdog import Manager, Watchdog
 
 RATE_HZ = 16_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import run_emopi
 
-from emopi.device.config import read_settings
+from emopi.device.config.settings import read_settings
 from emopi.device.errors import ServiceError, SpecError
 from emopi.device.service import GPIO_SINKS, NETWORK_SINKS, ServiceSettings, unit, users
 
@@ -230,7 +230,7 @@ def test_dry_run_prints_every_file_and_command_and_does_nothing(tmp_path: Path) 
 def test_without_root_it_says_what_to_do(tmp_path: Path) -> None:
     code = """
 import os, sys
-import emopi.device.service_command
+import emopi.device.commands.install_service
 os.geteuid = lambda: 1000
 from emopi.device.cli import main
 sys.argv = ["emopi", "install-service", "--root", sys.argv[1]]

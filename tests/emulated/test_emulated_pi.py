@@ -53,7 +53,7 @@ from collections import Counter
 from importlib.metadata import distributions
 from emopi.device.classifier import Classifier
 from emopi.device.cli import cli
-from emopi.device.commands import resolve_model
+from emopi.device.model_files import resolve_model
 models, clips = json.loads(sys.argv[1])
 operators = {}
 for name in models:

@@ -24,7 +24,7 @@ import pytest
 from support import ROOT
 
 from emopi.device.cli import cli
-from emopi.device.config import read_settings
+from emopi.device.config.settings import read_settings
 
 NOTES = ROOT / "firmware_notes"
 KINDS = ("sh", "sh pi", "toml", "yaml", "ini", "text")

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from clips import A, B, write, write_corpus
 from support import SHARED
 
-from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError
+from emopi.device.sources.audio import read_clip
 from emopi.train.commands import dataset
 from emopi.train.corpora import LABELS, Ravdess, Savee, corpus_hash
 from emopi.train.corpus_check import CorpusCheck, check_corpus

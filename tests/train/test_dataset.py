@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError
 from emopi.device.frontend import FrontendSpec, extract
 from emopi.device.normalization import c0_range, fit_window, relative_level, silence
+from emopi.device.sources.audio import read_clip
 from emopi.train.augment import FeatureAugmentation, Perturbation
 from emopi.train.corpora import LABELS, Ravdess
 from emopi.train.dataset import RANGE_DB, WindowSampler, centred, cut, features, statistics

@@ -14,13 +14,13 @@ import pytest
 import soundfile
 from support import MODELS, speech
 
-from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier
 from emopi.device.decision import DecisionSettings
 from emopi.device.errors import MissingExtraError
 from emopi.device.frontend import extract
 from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, decisions
+from emopi.device.sources.audio import FileSource
 from emopi.train.corpora import LABELS
 from emopi.train.evaluation import figures
 from emopi.train.evaluation.summary import NO_ANSWER, ModelSummary, Outcome, summarize

@@ -10,10 +10,10 @@ import pytest
 import soundfile as sf
 from support import MODELS, RAVDESS_16K, ROOT, SHIPPED, needs_16k, run_emopi
 
-from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.contract import read
 from emopi.device.pipeline import classify
+from emopi.device.sources.audio import FileSource
 from emopi.train.splits import ALL, load_protocol
 
 BAR = {"cnn": 0.80, "lstm": 0.75}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emopi.device.commands import resolve_model
+from emopi.device.model_files import resolve_model
 from emopi.train.commands import (
     corpus_option,
     fold_option,

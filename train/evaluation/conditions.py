@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emopi.device.audio import read_clip
 from emopi.device.errors import CorpusError, MissingExtraError, SpecError
 from emopi.device.frontend import INT16_SCALE, Floats
+from emopi.device.sources.audio import read_clip
 from emopi.train.augment import rng_for
 
 GAINS_DB = (-20, -10, 10)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from emopi.device.audio import ArraySource, AudioSource, FileSource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.contract import Contract, Score
 from emopi.device.decision import Decision
@@ -20,6 +19,7 @@ from emopi.device.errors import ModelError, SpecError
 from emopi.device.files import write_atomically
 from emopi.device.pipeline import classify
 from emopi.device.progress import track
+from emopi.device.sources.audio import ArraySource, AudioSource, FileSource, read_clip
 from emopi.train.corpora import Utterance, ids_hash, read_corpora, readers_named
 from emopi.train.evaluation.conditions import Alter
 from emopi.train.evaluation.scores import Ints, intervals_json

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from emopi.device.audio import ArraySource, read_clip
 from emopi.device.classifier import Classifier
 from emopi.device.decision import DecisionSettings
 from emopi.device.frontend import Floats, extract
 from emopi.device.gate import LEVEL_ALONE
 from emopi.device.pipeline import Pipeline, decisions
+from emopi.device.sources.audio import ArraySource, read_clip
 
 HOP_S = 0.1
 """From one decision to the next."""

@@ -22,9 +22,9 @@ from emopi.convert.comparison import comparison
 from emopi.convert.comparison.command import compare as command
 from emopi.convert.comparison.comparison import compare
 from emopi.device.board import board_state
-from emopi.device.commands import model_names
 from emopi.device.contract import attach, read
 from emopi.device.errors import ModelError
+from emopi.device.model_files import model_names
 from emopi.train.evaluation.evaluate import evaluate
 
 FLOAT, INT8 = MODELS / "cnn-float32.tflite", MODELS / "cnn-int8.tflite"

@@ -16,11 +16,11 @@ from emopi.convert.comparison.footprint import footprints
 from emopi.convert.comparison.hearing import SharedClip, hear
 from emopi.convert.comparison.layers import layer_ranges, look_inside
 from emopi.convert.comparison.timing import ratio_of_medians, timings
-from emopi.device.audio import FileSource
 from emopi.device.classifier import Classifier
 from emopi.device.contract import attach, read
 from emopi.device.errors import ComparisonError, ModelError
 from emopi.device.frontend import Floats, FrontendSpec, FrontendStream, extract
+from emopi.device.sources.audio import FileSource
 from emopi.train.corpora import Utterance
 from emopi.train.evaluation.evaluate import classify_all
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 from support import run_emopi
 
+from emopi.device.commands.flash import flash
 from emopi.device.errors import EmopiError, SpecError
 from emopi.device.flash.card_settings import CardSettings
-from emopi.device.flash_command import flash
 
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 HASH = "$6$qimb.mJk4vWNKIMc$bnSr81p8rmJfuEUcTWIKMAz5J0iZ8pbWUXVE40rygn5o8a8RpI1mTkhn"

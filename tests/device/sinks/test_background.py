@@ -8,10 +8,10 @@ import pytest
 from telling import PATIENCE_S, Clock, decision, wait_until
 
 from emopi.device.errors import SinkError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import background
 from emopi.device.sinks.background import Background, Recorder
 from emopi.device.sinks.record import Record
+from emopi.device.sources.notice import Notice, NoticeKind
 
 
 class Slow(Recorder):

@@ -6,8 +6,8 @@ import pytest
 from telling import Kept, decision
 
 from emopi.device.errors import SinkError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks.group import Sinks
+from emopi.device.sources.notice import Notice, NoticeKind
 
 
 def test_every_sink_gets_everything_in_order() -> None:

@@ -16,10 +16,10 @@ from telling import LABELS, MIDDAY, decision, write_until_it_raises
 
 from emopi.device.decision import NO_SPEECH
 from emopi.device.errors import SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks.database import IN_MEMORY
 from emopi.device.sinks.history import History, HistorySettings
 from emopi.device.sinks.record import Record
+from emopi.device.sources.notice import Notice, NoticeKind
 
 HOUR = timedelta(hours=1)
 MIDDAY_MS = Record(MIDDAY, decision()).time_ms

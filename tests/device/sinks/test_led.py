@@ -13,8 +13,8 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 
 from emopi.device.decision import NO_SPEECH, UNSURE
 from emopi.device.errors import SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks.led import COLOURS, Led, LedSettings
+from emopi.device.sources.notice import Notice, NoticeKind
 
 PINS = (17, 27, 22)
 

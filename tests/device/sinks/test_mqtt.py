@@ -19,12 +19,12 @@ from broker import Broker, Listener, broker, mosquitto, wait_for
 
 from emopi.device.decision import NO_SPEECH, UNSURE
 from emopi.device.errors import SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import mqtt as module
 from emopi.device.sinks.background import Background
 from emopi.device.sinks.mqtt import Mqtt
 from emopi.device.sinks.mqtt_settings import MqttSettings
 from emopi.device.sinks.outbox import Message, Outbox
+from emopi.device.sources.notice import Notice, NoticeKind
 
 needs_broker = pytest.mark.skipif(
     mosquitto() is None, reason="mosquitto is not installed (apt install mosquitto)"

@@ -10,9 +10,9 @@ import pytest
 from telling import decision
 
 from emopi.device.decision import NO_SPEECH, UNSURE
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks.jsonlines import JsonLines
 from emopi.device.sinks.terminal import CAVEAT, Lines, LiveView, view
+from emopi.device.sources.notice import Notice, NoticeKind
 
 rich_console = pytest.importorskip(
     "rich.console", reason="rich is not installed (pip install 'emopi[live]')"

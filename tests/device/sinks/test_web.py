@@ -17,9 +17,9 @@ pytest.importorskip("waitress", reason="waitress is not installed (pip install '
 from page_server import page
 
 from emopi.device.errors import SinkError, SpecError
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks import web as module
 from emopi.device.sinks.web import Web, WebSettings
+from emopi.device.sources.notice import Notice, NoticeKind
 
 TOKEN = "a token of some length"
 

@@ -21,8 +21,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from emopi.device.decision import NO_SPEECH, UNSURE
-from emopi.device.notice import Notice, NoticeKind
 from emopi.device.sinks.web import Web, WebSettings
+from emopi.device.sources.notice import Notice, NoticeKind
 
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")

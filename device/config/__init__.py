@@ -1,0 +1,1 @@
+"""The settings of the sensor: one TOML file, read, checked and written."""

@@ -1,0 +1,1 @@
+"""What is wrong with a sensor, and what to do about it: `emopi doctor`."""
