@@ -62,14 +62,18 @@ def lines(
 def points(
     path: Path, title: str, axes_names: tuple[str, str], found: Mapping[str, tuple[float, float]]
 ) -> None:
-    """A named point for each of `found`; x is logarithmic."""
+    """A named point for each of `found`, "emopi " left out where the colour says it; x is
+    logarithmic."""
     from matplotlib.ticker import LogLocator
 
     with figure_page(path, WIDTH_IN, 3.6) as figure:
         axes = figure.subplots()
         for name, (x, y) in found.items():
             axes.scatter([x], [y], color=_colour(name, ()))
-            axes.annotate(f"  {name}", (x, y), va="center")
+            axes.annotate(f"  {name.removeprefix('emopi ')}", (x, y), va="center")
+        axes.scatter([], [], color=BLUE, label="emopi")
+        axes.scatter([], [], color=ORANGE, label="published, trained alike")
+        axes.legend(loc="lower right", frameon=False)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
