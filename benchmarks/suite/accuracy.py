@@ -26,7 +26,7 @@ from [models/results](../models/results) for ours (the device pipeline), from
 `python -m benchmarks.suite.literature_run NETWORK FOLD --corpus RAVDESS` for the published ones
 ([literature.py](suite/literature.py)), which trains them on our features with our recipe, so that
 nothing but the network differs (one seed). The second figure is the mean difference to cnn-int8 on
-the folds that were run, which are not equally hard. cnn-half and cnn-quarter
+the folds that were run, which are not equally hard. cnn-whole, cnn-half and cnn-quarter
 ([smaller.py](suite/smaller.py)) are our cnn with that share of its channels and one view, not
 shipped, trained and scored as the published ones. Cost: one window in LiteRT, one thread, all in
 turns; it needs no training. What the published ones reached in their papers was on other features
