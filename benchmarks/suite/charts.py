@@ -64,6 +64,7 @@ def points(
 ) -> None:
     """A named point for each of `found`, "emopi " left out where the colour says it; x is
     logarithmic."""
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator
 
     with figure_page(path, WIDTH_IN, 3.6) as figure:
@@ -71,9 +72,9 @@ def points(
         for name, (x, y) in found.items():
             axes.scatter([x], [y], color=_colour(name, ()))
             axes.annotate(f"  {name.removeprefix('emopi ')}", (x, y), va="center")
-        axes.scatter([], [], color=BLUE, label="emopi")
-        axes.scatter([], [], color=ORANGE, label="published, trained alike")
-        axes.legend(loc="lower right", frameon=False)
+        whose = {"emopi": BLUE, "published, trained alike": ORANGE}
+        dots = [Line2D([], [], color=c, marker="o", ls="", label=n) for n, c in whose.items()]
+        axes.legend(handles=dots, loc="lower right", frameon=False)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")

@@ -61,10 +61,10 @@ def test_smaller_ones_are_ours_with_fewer_channels(name: str) -> None:
 
     whole = build("cnn", keras, window_frames=300, n_mfcc=40, n_labels=8)
     small = smaller.NETWORKS[name](keras, 300, 40, 8)
-    share = {"cnn-half": 2, "cnn-quarter": 4}[name]
+    share = {"cnn-whole": 1, "cnn-half": 2, "cnn-quarter": 4}[name]
     assert [type(layer) for layer in small.layers] == [type(layer) for layer in whole.layers]
     assert small.layers[-1].input.shape[-1] == whole.layers[-1].input.shape[-1] // share
-    assert literature.macs(small) < literature.macs(whole) / share
+    assert literature.macs(small) <= literature.macs(whole) / share
 
 
 @pytest.mark.parametrize(
