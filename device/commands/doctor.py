@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emopi.device.commands.shared import settings_model_option
 from emopi.device.commands.source_options import source_options
 from emopi.device.config.settings import Settings, read_settings
 from emopi.device.model_files import resolve_model
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
     help="Examine what these settings say, such as /etc/emopi/emopi.toml.",
 )
 @source_options
-@click.option(
-    "--model",
-    "model__name",
-    show_default="cnn-int8",
-    metavar="MODEL",
-    help="A .tflite file that emopi convert made, or the name of a shipped one.",
-)
+@settings_model_option
 @click.option(
     "--seconds",
     type=click.FloatRange(0.5, 60),

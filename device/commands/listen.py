@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emopi.device.commands.shared import make_pipeline, open_source
+from emopi.device.commands.shared import make_pipeline, open_source, settings_model_option
 from emopi.device.commands.sink_options import sink_options
 from emopi.device.commands.source_options import source_options
 from emopi.device.config.settings import Settings, read_settings
@@ -37,13 +37,7 @@ FILE_PATIENCE_S = 60.0
 )
 @source_options
 @sink_options
-@click.option(
-    "--model",
-    "model__name",
-    show_default="cnn-int8",
-    metavar="MODEL",
-    help="A .tflite file that emopi convert made, or the name of a shipped one.",
-)
+@settings_model_option
 @click.option(
     "--profile",
     "model__profile",

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
     from emopi.device.sources.settings import SourceSettings
 
 DEFAULT_MODEL = "cnn-int8"
+MODEL_HELP = "A .tflite file that emopi convert made, or the name of a shipped one."
 
 model_option = click.option(
     "--model",
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="MODEL",
-    help="A .tflite file that emopi convert made, or the name of a shipped one.",
+    help=MODEL_HELP,
 )
+
+settings_model_option = click.option(
+    "--model", "model__name", show_default=DEFAULT_MODEL, metavar="MODEL", help=MODEL_HELP
+)
+"""Of commands that take a settings file, whose model holds where the option is not given."""
 
 profile_option = click.option(
     "--profile",
