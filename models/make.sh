@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes every model, table and figure of this folder from the recordings:
 #
-#   models/make.sh RAVDESS NOISE WORK [OUT] [--quick]
+#   models/make.sh [--quick] RAVDESS NOISE WORK [OUT]
 #
 # RAVDESS and NOISE are folders of recordings; WORK takes run folders, 1 GB of features and
 # everything else that is made on the way; OUT is this folder if left out. Hours on a few cores. Each
@@ -9,23 +9,18 @@
 # --quick is a trial whose models know nothing: a few epochs, first folds; it needs an OUT elsewhere.
 set -eu
 
-usage="usage: models/make.sh RAVDESS NOISE WORK [OUT] [--quick]"
 quick=
-for last; do :; done
-if [ "${last:-}" = --quick ]; then quick=--quick; fi
-here=$(dirname "$0")
-count=$#
-[ -z "$quick" ] || count=$((count - 1))
-case $count in
-3) out=$here ;;
-4) out=$4 ;;
-*)
-    echo "$usage" >&2
+if [ "${1:-}" = --quick ]; then
+    quick=--quick
+    shift
+fi
+if [ $# -lt 3 ] || [ $# -gt 4 ]; then
+    echo "usage: models/make.sh [--quick] RAVDESS NOISE WORK [OUT]" >&2
     exit 2
-    ;;
-esac
-if [ -n "$quick" ] && [ "$out" = "$here" ]; then
-    echo "make.sh: --quick would put models that know nothing in $here; give an OUT" >&2
+fi
+out=${4:-$(dirname "$0")}
+if [ -n "$quick" ] && [ -e "$out/make.sh" ]; then
+    echo "make.sh: --quick would put models that know nothing in $out; give another OUT" >&2
     exit 2
 fi
 corpus=$1 noise=$2 work=$3
