@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from emopi.convert.reproduction.crew import Ended
 from emopi.convert.reproduction.plan import Job
+from emopi.device.progress import Bar
 
 LOOK_S = 2.0
 """From one look at the run folders to the next."""
 
 
-class Board:
+class Board(Bar):
     """Counts jobs and epochs; `watch` is what `crew.run_all` calls. All on stderr."""
 
     def __init__(
@@ -38,21 +37,8 @@ class Board:
         self._clock = clock
         self._started_s, self._looked_s = clock(), -LOOK_S
         self._left = {job: max(1, job.epochs - epochs_done(job)) for job in due}
-        self._total = sum(self._left.values())
+        super().__init__(sum(self._left.values()), _columns)
         self._running: dict[Job, int] = {}
-        self._progress: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._progress:
-            self._progress.stop()
 
     def watch(self, running: Sequence[Job], news: Sequence[Ended]) -> None:
         """Show what has changed."""
@@ -63,7 +49,7 @@ class Board:
         if news or now_s - self._looked_s >= LOOK_S:
             self._looked_s = now_s
             self._running = {job: self._epochs_done(job) for job in running}
-            self._bar(self.describe())
+            self.draw(self._total - self._epochs_left(), self.describe())
         for ended in news:
             self._say(ended)
 
@@ -98,21 +84,11 @@ class Board:
         text = f"{ended.job.name}: " + (
             f"FAILED: {ended.error}" if ended.error else self._headline(ended.job)
         )
-        if self._progress:
-            self._progress.console.print(text, highlight=False, markup=False)
-        else:
+        if not self.print(text):
             print(f"{text}  ({self.describe()})", file=sys.stderr, flush=True)
 
-    def _bar(self, text: str) -> None:
-        if not (sys.stderr.isatty() and find_spec("rich")):
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
 
-        if not self._progress:
-            columns = (BarColumn(20), TextColumn("{task.description}", markup=False))
-            self._progress = Progress(*columns, console=Console(stderr=True))
-            self._progress.start()
-            self._progress.add_task(text, total=self._total)
-        done = self._total - self._epochs_left()
-        self._progress.update(0, completed=done, description=text)
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, TextColumn
+
+    return BarColumn(20), TextColumn("{task.description}", markup=False)

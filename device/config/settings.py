@@ -10,7 +10,6 @@ gets a setting gets it here too.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -183,6 +182,8 @@ def _problems(kind: type[Any], fields: Mapping[str, Any], where: str) -> Iterato
 
 
 def _unknown(where: str, what: str, key: str, known: list[str]) -> str:
+    import difflib  # costs memory that the sensor keeps
+
     close = difflib.get_close_matches(key, known, 1)
     meant = f"{close[0]} (is it that?), or " if close else ""
     others = ", ".join(sorted(set(known) - set(close))) or "none"
