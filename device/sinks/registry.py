@@ -7,7 +7,6 @@ from typing import Any
 
 from emopi.device.sinks import Now, Report, Sink, utc_now
 from emopi.device.sinks.background import Background, Recorder
-from emopi.device.sinks.database import IN_MEMORY
 
 PAGE_DAYS = 1.0
 """Of history for the page's timeline, in memory, where no file of it is kept."""
@@ -25,6 +24,7 @@ def make_sinks(
 
         recorders.append(Log(log, report))
     if "history" in settings or "web" in settings:
+        from emopi.device.sinks.database import IN_MEMORY
         from emopi.device.sinks.history import History, HistorySettings
 
         in_memory = HistorySettings(IN_MEMORY, keep_days=PAGE_DAYS)

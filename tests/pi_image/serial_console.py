@@ -98,7 +98,9 @@ def switched_on(kind: str, image: Path, root: Path, log: Path) -> Iterator[Conso
     """A machine of that kind with that card. Killed at the end if it is still on.
 
     The kernel of `root` gets the words of the card's cmdline.txt, as from a Raspberry Pi's
-    firmware, and that its console is the serial line.
+    firmware, that its console is the serial line, and to do without transparent huge pages, which
+    Raspberry Pi's kernels do not have (raspberrypi/linux#4687, #7076) and Debian's uses for
+    everything: some megabytes more for any process.
     """
     kernel, initramfs = card_image.kernel(root)
     names = {"image": image, "root": root, "dtb": DTB, "version": kernel.name.partition("-")[2]}
@@ -107,7 +109,8 @@ def switched_on(kind: str, image: Path, root: Path, log: Path) -> Iterator[Conso
     command = ["qemu-system-aarch64", "-display", "none", "-monitor", "none", "-no-reboot"]
     command += [word.format(**names) for word in MACHINES[kind]]
     command += ["-kernel", str(kernel), "-initrd", str(initramfs)]
-    command += ["-append", " ".join([f"console={CONSOLES[kind]}", *words])]
+    words = [f"console={CONSOLES[kind]}", *words, "transparent_hugepage=never"]
+    command += ["-append", " ".join(words)]
     with log.open("a") as file:
         line = " ".join(command).replace(f"{image.parent}/", "").replace(f"{root.parent}/", "")
         file.write(f"# {line}\n".replace(f"{root}/", ""))

@@ -62,6 +62,10 @@ set -u
 driver=/sys/bus/platform/drivers/snd_aloop
 
 say() { echo "$*"; }
+held() {
+    pid=$(systemctl show --property MainPID --value emopi)
+    say "memory, $1: $(grep -E 'VmHWM|RssAnon|RssFile' "/proc/$pid/status" | tr -s '[:space:]' ' ')"
+}
 speak() {
     say "speaking"
     aplay --quiet --device plughw:Loopback,1 /opt/emopi/current/example.wav || say "aplay failed"
@@ -72,7 +76,9 @@ say "emopi is active"
 tail --follow=name --retry --lines=0 /var/lib/emopi/decisions.jsonl 2>/dev/null |
     sed -u 's/^/decision: /' &
 sleep 5
+held "in silence"
 speak
+held "after speech"
 say "unplugging"
 echo snd_aloop.0 >$driver/unbind
 sleep 20
@@ -82,8 +88,7 @@ sleep 45
 speak
 sleep 10
 say "restarts: $(systemctl show --property NRestarts --value emopi)"
-pid=$(systemctl show --property MainPID --value emopi)
-say "memory: $(grep VmHWM "/proc/$pid/status")"
+held "at the end"
 say "status: $(systemctl show --property StatusText --value emopi)"
 say "over"
 systemctl poweroff
