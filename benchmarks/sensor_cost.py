@@ -16,6 +16,7 @@ are passed on, such as --hop 0.25 or --detector none.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -65,9 +66,7 @@ def listen(path: Path, options: tuple[str, ...]) -> Run:
         sys.executable, "-m", "emopi.device.cli", "listen", "--fast", "--json", "--source",
         str(path), *options,
     ]  # fmt: skip
-    # as after an installation, which leaves compiled modules behind
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(path.parent)
+    environment = os.environ | installed(path.parent)
     started_s = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
     assert process.stdout
@@ -81,19 +80,31 @@ def listen(path: Path, options: tuple[str, ...]) -> Run:
     return Run(first_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 1 + rest.count(b"\n"))
 
 
-def hear(seconds: float, options: tuple[str, ...]) -> tuple[float, float]:
+def installed(folder: Path) -> dict[str, str]:
+    """Environment in which modules are compiled in advance, as an installation leaves them."""
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
+
+
+def hear(seconds: float, options: tuple[str, ...], folder: Path) -> tuple[float, float]:
     """Most memory in MiB, and share of a core, of `emopi listen` on a microphone."""
     rate_hz = 48_000
     voice = Resampler(RATE_HZ, rate_hz).push(bundled_voice(), last=True)
     voice = np.resize((32767 * voice).astype(np.int16), round((seconds + 2) * rate_hz))
     command = [sys.executable, "-m", "emopi.device.cli", "listen", "--json", *options]
+
+    def speak() -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):  # the server goes before its end
+            server.play(voice, rate_hz)
+
     with (
         pulse_server(rate_hz, 2) as server,
-        subprocess.Popen(command, stdout=subprocess.PIPE, env=server.env) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, env=server.env | installed(folder)
+        ) as process,
     ):
         assert process.stdout
         process.stdout.readline()
-        threading.Thread(target=server.play, args=(voice, rate_hz)).start()
+        threading.Thread(target=speak).start()
         first = json.loads(process.stdout.readline())["time_s"]
         last, before_s = first, used_s(process.pid)
         while last - first < seconds:
@@ -132,13 +143,15 @@ def main(model: str, seconds: float, runs: int, microphone: bool, options: tuple
     if microphone and (missing := why_not()):
         raise click.ClickException(missing)
     options = ("--model", model, *options)
-    with tempfile.TemporaryDirectory() as folder:
-        short, long = Path(folder) / "short.wav", Path(folder) / "long.wav"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        short, long = folder / "short.wav", folder / "long.wav"
         write_voice(short, SHORT_S)
         write_voice(long, seconds)
         listen(short, options)  # compiles modules, and reads once what the disk has to give
         shorts = [listen(short, options) for _ in range(runs)]
         longs = [listen(long, options) for _ in range(runs)]
+        heard = hear(seconds, options, folder) if microphone else None
     cpu_s = min(one.cpu_s for one in longs) - min(one.cpu_s for one in shorts)
     first_s = [one.first_s for one in shorts]
     print(f"commit {commit()}, {hardware()}; load {os.getloadavg()[0]:.1f}")
@@ -154,8 +167,8 @@ def main(model: str, seconds: float, runs: int, microphone: bool, options: tuple
         f"{statistics.median(first_s):.2f} s median |"
     )
     print(f"| processor time of that run | {min(one.cpu_s for one in shorts):.2f} s at least |")
-    if microphone:
-        peak_mb, share = hear(seconds, options)
+    if heard:
+        peak_mb, share = heard
         print(f"| memory on a microphone | {peak_mb:.1f} MiB |")
         print(f"| processor on a microphone, of one core | {100 * share:.2f} % |")
 
