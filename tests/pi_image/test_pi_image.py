@@ -48,6 +48,8 @@ hop_s = 1.0
 [sinks.log]
 file = "decisions.jsonl"
 """
+MOST_KIB = 60 * 1024
+"""Resident memory of the service, its log on, after everything."""
 EMOTION = rf"decision: (\{{.*\"label\": \"(?:{'|'.join(LABELS)})\".*\}})"
 JOURNAL = """\
 [Journal]
@@ -174,4 +176,6 @@ def lives_through_the_exercise(console: Console) -> None:
     console.wait_for(r"exercise\[\d+\]: speaking", 60)
     console.wait_for(EMOTION, 180)
     assert console.wait_for(r"exercise\[\d+\]: restarts: (\d+)", 120)[1] == "0"
+    most = console.wait_for(r"exercise\[\d+\]: memory, at the end: VmHWM: (\d+) kB", 60)
+    assert int(most[1]) <= MOST_KIB
     console.wait_for(r"exercise\[\d+\]: over", 60)
