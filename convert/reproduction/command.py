@@ -91,7 +91,7 @@ def reproduce(
 ) -> None:
     """Train, convert and score every fold of every protocol; write RESULTS.md and its figures.
 
-    62 trainings of 8 to 10 minutes on one core each. Interrupt it when you like: the same command
+    62 trainings of 3 to 10 minutes on one core each. Interrupt it when you like: the same command
     goes on. Jobs with a valid result are not done again; one that fails does not keep the others
     from being done, and the exit status is 1 then.
     """
