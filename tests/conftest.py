@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # no test fails for a busy machine
 settings.load_profile("unhurried")
+
+# emopi is to work with what Python buffers for stdout, as it does where nobody asks for less
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 # a shell starts background jobs with SIGINT ignored, and what they start inherits that
 signal.signal(signal.SIGINT, signal.default_int_handler)

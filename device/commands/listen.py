@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,12 +124,11 @@ def listen(
 
     parts = _Parts(config, options, sinks, as_json, quiet, fast, record, record_s)
     watchdog = Watchdog.from_environment()
-    with (
-        contextlib.suppress(Stopped),
-        Signals() as signals,
-        Sensor(parts, signals, watchdog, _say) as sensor,
-    ):
-        sensor.run()
+    try:
+        with Signals() as signals, Sensor(parts, signals, watchdog, _say) as sensor:
+            sensor.run()
+    except Stopped:
+        _let_go_of_stdout()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +184,12 @@ class _Parts:
             f"{self.record} at the end and on SIGUSR1; tell everyone who can be heard"
         )
         return recording
+
+
+def _let_go_of_stdout() -> None:
+    """Python would wait at its end, for ever, until someone reads what is left for stdout."""
+    with Path(os.devnull).open("wb") as nowhere, contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

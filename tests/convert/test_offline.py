@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from bundles import emopi_wheel
+from bundles import emopi_wheel, unpack
 from support import MODELS, run_emopi
 
 from emopi.convert.offline.archive import pack
@@ -156,7 +156,7 @@ class TestArchive:
         assert archive == pack("emopi-1-here", dict(reversed(files.items())), {"version": "1"})
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             members = {member.name: member for member in tar}
-            tar.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
         assert {name.partition("/")[0] for name in members} == {"emopi-1-here"}
         assert members["emopi-1-here/install.sh"].mode == 0o755
         assert {(m.uid, m.gid, m.mtime) for m in members.values()} == {(0, 0, 315_532_800)}
@@ -202,7 +202,7 @@ class TestCommand:
         assert (tmp_path / "again.tar.gz").read_bytes() == archive.read_bytes()
         with tarfile.open(archive) as tar:
             names = [member.name.partition("/")[2] for member in tar if member.isfile()]
-            tar.extractall(tmp_path, filter="data")
+        unpack(archive.read_bytes(), tmp_path)
         assert names == [
             "README.txt", "SHA256SUMS", "emopi.toml", "install.sh", "manifest.json",
             "models/mine.tflite", "wheels/emopi-9.1-py3-none-any.whl",
