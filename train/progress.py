@@ -19,7 +19,6 @@ class TrainingProgress(Bar):
 
     def __init__(self, epochs: int) -> None:
         super().__init__(epochs, _epoch_columns)
-        self._epochs = epochs
 
     def show(self, entry: dict[str, float]) -> None:
         """Show the epoch of that history entry."""
@@ -29,8 +28,8 @@ class TrainingProgress(Bar):
             text += f"  validation {entry['validation_accuracy']:.1%}"
         if epoch == EVIDENCE_EPOCH and entry["accuracy"] < EVIDENCE_ACCURACY:
             text += f"  NOT LEARNING YET (chance: {1 / len(LABELS):.1%}); are the labels right?"
-        if not self.draw(epoch, text) and (epoch % 10 == 0 or epoch in (1, self._epochs)):
-            print(f"epoch {epoch}/{self._epochs}  {text}", file=sys.stderr, flush=True)
+        if not self.draw(epoch, text) and (epoch % 10 == 0 or epoch in (1, self._total)):
+            print(f"epoch {epoch}/{self._total}  {text}", file=sys.stderr, flush=True)
 
 
 def _epoch_columns() -> tuple[Any, ...]:
