@@ -38,7 +38,7 @@ from emopi.train.splits import load_protocol, split
 
 NETWORKS = {**literature.NETWORKS, **smaller.NETWORKS}
 PROTOCOL = "upm-5"
-EPOCHS = 200
+EPOCHS, LEARNING_RATE = 200, 2e-3
 """Of each, whatever the recipe of the shipped models has: one budget for the whole table."""
 FOUND = Path(__file__).resolve().parents[1] / "literature"
 """A JSON file a network and fold."""
@@ -65,7 +65,11 @@ def trained(
     """The run folder of a finished training, which goes on with what there is of it."""
     folder = out / f"{network}-{fold}"
     recipe = Recipe(
-        network, epochs=epochs, perturbation=Perturbation(copies=copies), with_validation=True
+        network,
+        epochs=epochs,
+        learning_rate=LEARNING_RATE,
+        perturbation=Perturbation(copies=copies),
+        with_validation=True,
     )
     with built_as(network):
         fit(recipe, corpus, PROTOCOL, fold, folder, cache=cache, resume=folder.exists(),
