@@ -85,8 +85,12 @@ def relative_level(window: Floats, c0_range: float) -> Floats:
 
 def silence(n_frames: int, spec: FrontendSpec) -> Floats:
     """(n_frames, n_mfcc): the features of digital silence."""
-    one = extract(np.zeros(spec.frame_samples, np.float32), spec)
-    return np.repeat(one, n_frames, axis=0)
+    return np.repeat(_silent_frame(spec), n_frames, axis=0)
+
+
+@functools.lru_cache(maxsize=8)
+def _silent_frame(spec: FrontendSpec) -> Floats:
+    return extract(np.zeros(spec.frame_samples, np.float32), spec)
 
 
 def fit_window(frames: Floats, n_frames: int, spec: FrontendSpec) -> Floats:

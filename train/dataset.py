@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,30 @@ class FeatureSet:
     frames: Floats
     """(rows, n_mfcc), mapped from disk."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process on this machine: where the frames lie, not the frames."""
+        frames = self.frames
+        if not isinstance(frames, np.memmap):
+            return FeatureSet, tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+        apart = (self.clip_ids, self.labels, self.starts, self.lengths)
+        return _mapped, (*apart, frames.filename, frames.shape)
+
     def clip(self, index: int, copy: int = 0) -> Floats:
         """(frames, n_mfcc) of one copy of one clip."""
         start = self.starts[index, copy]
         return self.frames[start : start + self.lengths[index, copy]]
+
+
+def _mapped(
+    clip_ids: tuple[str, ...],
+    labels: tuple[str, ...],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    path: Path,
+    shape: tuple[int, int],
+) -> FeatureSet:
+    frames = np.memmap(path, np.float32, "r", shape=shape)
+    return FeatureSet(clip_ids, labels, starts, lengths, frames)
 
 
 def default_cache() -> Path:
@@ -234,7 +255,7 @@ def _extract_all(
     try:
         lengths = []
         with (
-            _one_thread_each(),
+            one_thread_each(),
             (unfinished / FRAMES).open("wb") as file,
             # not forked: TensorFlow's threads do not survive a fork
             ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool,
@@ -261,7 +282,7 @@ def _extract_all(
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Processes started in this context do their matrix products on one core each."""
     name = "OPENBLAS_NUM_THREADS"
     before = os.environ.get(name)

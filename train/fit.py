@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,34 @@ def fit(
     watch: Callable[[dict[str, float]], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunRecord:
-    """Train into the run folder `out` and return its record; `watch` is told of each epoch.
+    """Train into the run folder `out` and return its record: `prepared`, and run."""
+    with prepared(
+        recipe, corpus, protocol, fold, out, validation_share=validation_share, teacher=teacher,
+        resume=resume, cache=cache, jobs=jobs, command=command, watch=watch, tell=tell,
+    ) as training:  # fmt: skip
+        return training.run()
+
+
+@contextlib.contextmanager
+def prepared(
+    recipe: Recipe,
+    corpus: Path | Sequence[Path],
+    protocol: str,
+    fold: str | None,
+    out: Path,
+    *,
+    validation_share: float = 0.0,
+    teacher: Path | None = None,
+    resume: bool = False,
+    cache: Path,
+    jobs: int | None = None,
+    command: str = "",
+    watch: Callable[[dict[str, float]], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Training]:
+    """A training into the run folder `out`, which is its own within this context.
+
+    `watch` is told of each epoch.
 
     Each folder of `corpus` holds one corpus; `tell` is told what of it is left out. `teacher` is
     the run folder of a network to learn from, trained on the very same clips. The model is
@@ -81,7 +109,7 @@ def fit(
             normalization=sampler.normalization.to_json(),
             command=command,
             commit=commit(),
-            versions=versions("emopi", "tensorflow", "keras", "numpy", "soundfile", "soxr"),
+            versions=versions("emopi", "tensorflow", "jax", "keras", "numpy", "soundfile", "soxr"),
             hardware=hardware(),
         )
         teaching = Teacher(teacher) if teacher else None
@@ -90,11 +118,10 @@ def fit(
             record = dataclasses.replace(record, teacher=teaching.to_json())
         if resume:
             record = RunRecord.read(out).matching(record)
-        if record.finished:
-            return record
-        record.write(out)
+        if not record.finished:
+            record.write(out)
         validation = _validation(recipe, sampler, _indices(utterances, sides.validation))
-        return Training(recipe, record, sampler, validation, out, watch, teaching).run()
+        yield Training(recipe, record, sampler, validation, out, watch, teaching)
 
 
 def _provenance(corpora: Corpora, sha256: str, sides: Split) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import platform
 import subprocess
@@ -76,10 +77,10 @@ class RunRecord:
             "network", "protocol", "fold", "validation_share", "recipe", "normalization", "teacher"
         ):  # fmt: skip
             mine, others = (json.loads(json.dumps(getattr(r, name))) for r in (self, other))
-            if mine == others:
+            if _alike(mine, others):
                 continue
             if isinstance(mine, dict) and isinstance(others, dict):
-                name = next(k for k in mine | others if mine.get(k) != others.get(k))
+                name = next(k for k in mine | others if not _alike(mine.get(k), others.get(k)))
                 mine, others = mine.get(name), others.get(name)
             raise RunError(
                 f"the run was started with {name} = {mine!r}, now it is {others!r}; "
@@ -88,6 +89,17 @@ class RunRecord:
         if self.corpus["sha256"] != other.corpus["sha256"]:
             raise RunError("the corpus has changed since the run was started; train anew")
         return self
+
+
+def _alike(mine: Any, others: Any) -> bool:
+    """Whether two JSON values are the same but for what another machine's arithmetic rounds."""
+    if isinstance(mine, dict) and isinstance(others, dict):
+        return mine.keys() == others.keys() and all(_alike(mine[k], others[k]) for k in mine)
+    if isinstance(mine, list) and isinstance(others, list):
+        return len(mine) == len(others) and all(map(_alike, mine, others))
+    if isinstance(mine, float) and isinstance(others, float):
+        return math.isclose(mine, others, rel_tol=1e-4, abs_tol=1e-4)
+    return bool(mine == others)
 
 
 @dataclasses.dataclass(slots=True)

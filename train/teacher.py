@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +37,7 @@ class Teacher:
                 f"{run} cannot teach: its training is not finished; go on with it: "
                 "emopi train ... --resume"
             )
-        self._model = load_model(run / MODEL)
+        self.model = load_model(run / MODEL)
 
     def check(self, student: RunRecord) -> None:
         """Raise `RunError` unless the student's training has the teacher's clips and windows.
@@ -64,7 +62,7 @@ class Teacher:
 
     def logits(self, windows: Floats) -> Floats:
         """(batch, labels) for (batch, window_frames, n_mfcc) normalized windows."""
-        return np.asarray(self._model.predict_on_batch(windows), np.float32)
+        return np.asarray(self.model.predict_on_batch(windows), np.float32)
 
 
 def _seen(record: RunRecord) -> dict[str, Any]:
@@ -77,12 +75,8 @@ def _seen(record: RunRecord) -> dict[str, Any]:
         "with_validation": recipe.get("with_validation", False),
         "corpus_sha256": record.corpus["sha256"],
         "window_frames": recipe["window_frames"],
-        "normalization_sha256": _sha256(record.normalization),
+        "frontend": recipe["frontend"],
     }
     if record.validation_share:  # the share is drawn with it
         seen["seed"] = recipe["seed"]
     return seen
-
-
-def _sha256(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

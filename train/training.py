@@ -32,6 +32,9 @@ SAVE_EVERY_S = 15.0
 class Answering(Protocol):
     """What a training needs of a teacher."""
 
+    model: Any
+    """What answers: a Keras model."""
+
     def to_json(self) -> dict[str, Any]:
         """At least the `share` and `temperature` of `TaughtLoss`."""
 
@@ -59,13 +62,22 @@ class Training:
         self.out = out
         self.watch = watch
         self.teacher = teacher
+        self.model: Any = None
+        self.done = 0
+        self.history = History()
+
+    def start(self) -> None:
+        """Build the network, as far as a checkpoint has brought it."""
         self.model = self._resumed_model()
         # the checkpoint and the history are two files: the model's own step count decides
-        self.done = int(self.model.optimizer.iterations) // sampler.steps
-        self.history = History(History.read(out).epochs[: self.done])
+        self.done = int(self.model.optimizer.iterations) // self.sampler.steps
+        self.history = History(History.read(self.out).epochs[: self.done])
 
     def run(self) -> RunRecord:
-        """Train to the last epoch."""
+        """Train to the last epoch, if there is one left."""
+        if self.record.finished:
+            return self.record
+        self.start()
         started = saved = time.monotonic()
         seconds = self.record.seconds
         try:
@@ -73,7 +85,7 @@ class Training:
                 self._epoch()
                 now = time.monotonic()
                 if now - saved > SAVE_EVERY_S:
-                    self._save(seconds + now - started)
+                    self.save(seconds + now - started)
                     saved = now
         except KeyboardInterrupt:
             # the model may be amid an epoch: only the last checkpoint is whole
@@ -81,7 +93,10 @@ class Training:
                 f"interrupted; {self.out} keeps all but the last seconds. "
                 "Go on with the same command and --resume"
             ) from None
-        seconds += time.monotonic() - started
+        return self.finish(seconds + time.monotonic() - started)
+
+    def finish(self, seconds: float) -> RunRecord:
+        """Keep the model and how it came about, no longer the checkpoint."""
         save_model(self._finished_model(), self.out / MODEL)
         self.history.write(self.out)
         self.record = dataclasses.replace(
@@ -100,15 +115,22 @@ class Training:
             result = self.model.train_on_batch(windows, targets, return_dict=True)
             for key in totals:  # of this batch alone
                 totals[key] += float(result[key]) * len(windows) / len(self.sampler.indices)
-        self.done += 1
-        entry: dict[str, float] = {"epoch": self.done}
-        entry |= {key: round(value, 4) for key, value in totals.items()}
-        if self.validation and (self.done % 10 == 0 or self.done == self.recipe.epochs):
+        if self.validation and self.validates(self.done + 1):
             windows, classes = self.validation
             logits = self.model.predict(windows, batch_size=256, verbose=0)
-            right = np.argmax(logits, axis=1) == classes
-            entry["validation_accuracy"] = round(float(np.mean(right)), 4)
-        entry["seconds"] = round(time.monotonic() - started, 2)
+            totals["validation_accuracy"] = float(np.mean(np.argmax(logits, axis=1) == classes))
+        self.count(totals, time.monotonic() - started)
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the validation clips are looked at after that epoch, counted from 1."""
+        return epoch % 10 == 0 or epoch == self.recipe.epochs
+
+    def count(self, measured: dict[str, float], seconds: float) -> None:
+        """Another epoch is done."""
+        self.done += 1
+        entry: dict[str, float] = {"epoch": self.done}
+        entry |= {key: round(value, 4) for key, value in measured.items()}
+        entry["seconds"] = round(seconds, 2)
         self.history.epochs.append(entry)
         self.watch(entry)
 
@@ -118,7 +140,8 @@ class Training:
             return labels
         return np.concatenate([labels, self.teacher.logits(windows)], axis=1)
 
-    def _save(self, seconds: float) -> None:
+    def save(self, seconds: float) -> None:
+        """Keep a checkpoint to go on from."""
         self.history.write(self.out)
         save_model(self.model, self.out / CHECKPOINT)
         self.record = dataclasses.replace(
@@ -131,8 +154,12 @@ class Training:
         for index, layer in enumerate(self.model.layers):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
-                rng = rng_for("dropout", self.recipe.seed, self.done, index)
-                generator.state.assign(rng.integers(1 << 31, size=2).astype(np.uint32))
+                generator.state.assign(self.dropout_seed(index))
+
+    def dropout_seed(self, layer: int) -> NDArray[np.uint32]:
+        """(2,) where the random numbers of that layer start in the present epoch."""
+        rng = rng_for("dropout", self.recipe.seed, self.done, layer)
+        return rng.integers(1 << 31, size=2).astype(np.uint32)
 
     def _resumed_model(self) -> Any:
         """The model as it is at the start, or as it was at the checkpoint if there is one."""
@@ -175,24 +202,27 @@ class Training:
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
         model.compile(
             optimizer=optimizer,
-            loss=self._loss(),
+            loss=self.loss(),
             metrics=[accuracy],
             jit_compile=False,
         )
         return model
 
     def _finished_model(self) -> Any:
-        """The network with the views that its recipe gives it."""
+        """The network with the views that its recipe gives it, without the optimizer."""
+        import keras
+
         from emopi.train.views import with_views
 
         recipe = self.recipe
         if recipe.views == (1.0,):
-            return self.model
+            return keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
         return with_views(
             self.model, recipe.network, recipe.views, recipe.frontend, self.sampler.normalization
         )
 
-    def _loss(self) -> Any:
+    def loss(self) -> Any:
+        """What the network pays: of labels, or of labels beside a teacher's logits."""
         import keras
 
         from emopi.train.taught_loss import TaughtLoss

@@ -23,13 +23,19 @@ def stretch(factor: float, spec: FrontendSpec) -> NDArray[np.float64]:
     the centres of two bands; beyond the outermost their own. Exact to that where `n_mfcc` is
     `n_mels`; else what the coefficients that are kept tell of it.
     """
-    centres_hz = mel_edges_hz(spec)[1:-1]
+    centres_hz = _centres_hz(spec)
     bands = np.arange(spec.n_mels)
     found_at = np.interp(centres_hz / factor, centres_hz, bands)
     share = np.maximum(0, 1 - np.abs(found_at - bands[:, None]))  # of each band in each new one
     cosines, inverse = _cosines(spec)
     matrix: NDArray[np.float64] = inverse @ share @ cosines
     return matrix
+
+
+@functools.lru_cache(maxsize=8)
+def _centres_hz(spec: FrontendSpec) -> NDArray[np.float64]:
+    """(n_mels,) of the mel filters."""
+    return mel_edges_hz(spec)[1:-1]
 
 
 @functools.lru_cache(maxsize=8)

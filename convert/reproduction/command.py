@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from emopi.convert.reproduction.plan import Job, Places
+    from emopi.convert.reproduction.reproduce import Corpus
 
 folder_argument = click.Path(path_type=Path, file_okay=False)
 
@@ -72,6 +78,12 @@ folder_argument = click.Path(path_type=Path, file_okay=False)
     help="Of a Dask scheduler, as tcp://host:8786: its workers do the jobs, one a thread, on "
     "machines that share these folders.",
 )
+@click.option(
+    "--gpu",
+    is_flag=True,
+    help="Train alone, all folds of a network at once, with JAX on a GPU; then the same command "
+    "without this converts and scores. Needs: pip install '.[gpu]'.",
+)
 @click.option("--report", "only_report", is_flag=True, help="Train nothing: report what there is.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object on stdout.")
 def reproduce(
@@ -86,6 +98,7 @@ def reproduce(
     cache: Path | None,
     noise: Path | None,
     cluster: str,
+    gpu: bool,
     only_report: bool,
     as_json: bool,
 ) -> None:
@@ -109,6 +122,9 @@ def reproduce(
     places = Places(work / here, (results or work / "results") / here, cache or default_cache())
     opened = open_corpus(corpus, wanted)
     n_workers = jobs or os.cpu_count() or 1
+    if gpu:
+        _train_on_gpu(wanted, opened, places, n_workers)
+        return
     ended = (
         []
         if only_report
@@ -124,6 +140,20 @@ def reproduce(
         click.echo(f"{path}: {len(findings.results)} of {len(findings.jobs)} results")
     if failed:
         raise RunError(f"{len(failed)} of {len(wanted)} jobs failed: {', '.join(failed)}")
+
+
+def _train_on_gpu(jobs: Sequence[Job], corpus: Corpus, places: Places, n_workers: int) -> None:
+    from emopi.train.backend import import_jax
+
+    _tell(f"on {import_jax('emopi reproduce --gpu')}")
+    from emopi.convert.reproduction.together import train_all
+
+    records = train_all(jobs, corpus, places, n_workers, _tell)
+    minutes = sum(record.seconds for record in records) / 60
+    click.echo(
+        f"{places.work}: {len(records)} trainings in {minutes:.1f} min. Next: the same without "
+        "--gpu, where TensorFlow is"
+    )
 
 
 def _tell(text: str) -> None:

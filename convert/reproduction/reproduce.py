@@ -81,7 +81,7 @@ def carry_out(
     `RunError` if another process works in that folder, after Ctrl-C, and what `run_on_cluster`
     raises.
     """
-    with _alone(places.work):
+    with alone(places.work):
         due = due_jobs(jobs, corpus, places, tell)
         if not due:
             return []
@@ -231,7 +231,7 @@ def _extract(due: Sequence[Job], corpus: Corpus, places: Places, n_workers: int)
 
 
 @contextlib.contextmanager
-def _alone(work: Path) -> Iterator[None]:
+def alone(work: Path) -> Iterator[None]:
     """Keep other `emopi reproduce` out of the work folder."""
     try:
         work.mkdir(parents=True, exist_ok=True)
