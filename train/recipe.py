@@ -14,9 +14,9 @@ class Recipe:
 
     network: str
     """"cnn" or "lstm"."""
-    epochs: int = 500
+    epochs: int = 200
     batch: int = 64
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     """The highest: after a linear warm-up over 5 % of the steps it falls to 0 as a cosine."""
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
@@ -34,7 +34,7 @@ class Recipe:
     augmentation: FeatureAugmentation = dataclasses.field(default_factory=FeatureAugmentation)
 
 
-EPOCHS = {"cnn": 500, "lstm": 240}
+EPOCHS = {"cnn": 200, "lstm": 120}
 
 VIEWS: dict[str, tuple[float, ...]] = {"cnn": (0.88, 1.0, 1.12), "lstm": (1.0,)}
 

@@ -204,7 +204,7 @@ class Training:
             optimizer=optimizer,
             loss=self.loss(),
             metrics=[accuracy],
-            jit_compile=False,
+            jit_compile=keras.backend.backend() == "jax",  # TensorFlow's XLA gains nothing here
         )
         return model
 
