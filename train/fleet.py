@@ -131,9 +131,11 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # a step that has not ended still reads what the feed has drawn
-        jax.block_until_ready((self.state.trainable, self.state.others, self.state.optimizer))
-        self.feed.close()
+        try:
+            # a step that has not ended still reads what the feed has drawn
+            jax.block_until_ready((self.state.trainable, self.state.others, self.state.optimizer))
+        finally:
+            self.feed.close()
 
     def run(self) -> Iterator[int]:
         """Every epoch that is left: yields each as soon as the device has its steps to take."""
