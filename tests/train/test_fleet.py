@@ -67,6 +67,8 @@ def found(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 @pytest.mark.parametrize("network", ["cnn", "lstm"])
 def test_each_becomes_what_it_becomes_alone(found: dict[str, Any], network: str) -> None:
     """The cnn was interrupted on the way, and resumed; the lstm is taught by it."""
+    if network not in found:
+        pytest.skip("takes two more minutes: EMOPI_TAUGHT_FLEET=1")
     one = found[network]
     assert one["finished"]
     assert one["files"] == ["history.json", MODEL, "run.json"]
