@@ -216,7 +216,7 @@ class Training:
 
         recipe = self.recipe
         if recipe.views == (1.0,):
-            return keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+            return keras.Model(self.model.input, self.model.output, name=self.model.name)
         return with_views(
             self.model, recipe.network, recipe.views, recipe.frontend, self.sampler.normalization
         )
