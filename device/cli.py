@@ -64,6 +64,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; exit 0, 1 after an operational error, 2 after a usage error."""
     _mend_standard_streams()
+    # our matrix products are small: NumPy's threads would only cost memory, and another's core
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     debug = os.environ.get("EMOPI_DEBUG") == "1"
     try:
         cli.main(standalone_mode=False)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emopi.device.archive import read_archived
 from emopi.device.digest import sha256
 from emopi.device.errors import ModelError, SpecError
 from emopi.device.frontend import FrontendSpec, checked_fields
@@ -196,6 +196,8 @@ def attach(flatbuffer: bytes, contract: Contract) -> bytes:
 
     The same contract gives the same bytes.
     """
+    import zipfile
+
     sealed = dataclasses.replace(contract, model_sha256=sha256(flatbuffer))
     file = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(file, "a") as archive:
@@ -219,10 +221,8 @@ def read(path: str | Path) -> tuple[bytes, Contract]:
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path} is not a TFLite model (its bytes 4 to 8 are not TFL3)")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            start = min(entry.header_offset for entry in archive.infolist())
-            text = archive.read(ENTRY)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+        start, text = read_archived(content, ENTRY)
+    except ValueError as error:
         raise ModelError(
             f"{path} has no contract that can be read ({error}); without it labels and front end "
             "are unknown. Use a model that emopi convert made, or copy it again"

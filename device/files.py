@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,6 +49,8 @@ def check_folder(folder: Path) -> None:
 
 def _temporary(path: Path) -> tuple[int, str]:
     """Descriptor and name of a new file beside `path`, which must be no folder."""
+    import tempfile
+
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

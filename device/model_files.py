@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
+import emopi.models
 from emopi.device.errors import ModelError
 
 
@@ -36,4 +36,4 @@ def model_names(models: Sequence[Path]) -> list[str]:
 
 def shipped(name: str) -> Path:
     """Where a file of `models/` lies after any kind of installation."""
-    return Path(str(files("emopi.models"))) / name
+    return Path(emopi.models.__path__[0]) / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import wave
 from collections import deque
 from pathlib import Path
 
@@ -60,6 +59,8 @@ class Recording:
         """
         if not self._samples:
             return None
+        import wave
+
         content, target = io.BytesIO(), self._target()
         with wave.open(content, "wb") as file:
             file.setnchannels(1)

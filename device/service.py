@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -124,7 +123,7 @@ def unit(
         "protect_home": "tmpfs" if in_home else "yes",
         "installation": "".join(f"BindReadOnlyPaths={_quoted(place)}\n" for place in in_home),
     }
-    template = (files("emopi.device") / UNIT_NAME).read_text()
+    template = Path(__file__).with_name(UNIT_NAME).read_text()
     return Template(template).substitute(values)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Self
@@ -30,6 +29,8 @@ class Manager:
         """Send the fields as one datagram; whether it has arrived. Line breaks become spaces."""
         if not self._address:
             return True
+        import socket
+
         lines = (f"{key}={' '.join(str(value).split())}" for key, value in fields.items())
         # a name that begins with @ is of the abstract kind, which begins with a zero byte
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address

@@ -14,8 +14,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.decision import DecisionSettings
 from emopi.device.frontend import FrontendSpec
 from emopi.device.gate import Detector, GateSettings
+from emopi.device.model_files import shipped
 from emopi.device.pipeline import Pipeline
 from emopi.device.process import serve
 from emopi.device.sources.audio import ArraySource, AudioBlock, read_clip
@@ -94,7 +93,7 @@ class Stopwatch:
 
 def endless_speech(rate_hz: int) -> Iterator[AudioBlock]:
     """The bundled recording over and over in blocks of `BLOCK_S`."""
-    speech = read_clip(Path(str(files("emopi.models"))) / "example.wav", rate_hz)
+    speech = read_clip(shipped("example.wav"), rate_hz)
     source = ArraySource(speech, rate_hz, block_samples=round(BLOCK_S * rate_hz))
     return itertools.cycle(source.blocks())
 

@@ -10,7 +10,6 @@ gets a setting gets it here too.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -124,6 +123,8 @@ def read_settings(path: Path) -> Settings:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

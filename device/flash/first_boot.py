@@ -11,7 +11,6 @@ import json
 import shlex
 import tarfile
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -98,14 +97,14 @@ def script(installation: Installation, settings: CardSettings, sha256: str) -> s
 
 def unit(installation: Installation, settings: CardSettings) -> str:
     """The unit that runs the script."""
-    template = (files("emopi.device.flash") / UNIT_NAME).read_text()
+    template = Path(__file__).with_name(UNIT_NAME).read_text()
     network = NETWORK if installation.needs_network(settings) else ""
     return Template(template).substitute(network=network, script=f"{FOLDER}/{SCRIPT_NAME}")
 
 
 def shell_script(name: str, values: Mapping[str, str]) -> str:
     """A script of this package, its variables set: whatever they hold, the shell sees a text."""
-    body = (files("emopi.device.flash") / name).read_text()
+    body = Path(__file__).with_name(name).read_text()
     lines = body.splitlines(keepends=True)
     head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     assignments = [f"{key}={shlex.quote(value)}\n" for key, value in values.items()]

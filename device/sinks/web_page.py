@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -78,7 +78,7 @@ class WebPage:
         self._lock = threading.Lock()
         self._board_s = -math.inf
         self._timelines: dict[float, tuple[float, dict[str, Any]]] = {}
-        folder = files("emopi.device.sinks") / "page"
+        folder = Path(__file__).with_name("page")
         self._files = {name: (folder / name).read_bytes() for name in FILES}
         self.app = bottle.Bottle()
         self.app.route("/", "GET", lambda: self._file("index.html"))
