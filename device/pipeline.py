@@ -158,8 +158,9 @@ class Pipeline:
         self._gate.push(piece)
         self._waiting.append(piece)
         self._clock += len(piece)
-        if self._clock - self._caught_up >= self._window_samples:
-            self._catch_up()  # between decisions that are far apart, memory stays as it is
+        # what a window takes at once before the first decision, memory would never give back
+        if self._clock - self._caught_up >= min(self._hop_samples, self._window_samples):
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Take into the window what has come and is not in it yet.
