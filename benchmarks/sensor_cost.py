@@ -151,7 +151,10 @@ def main(model: str, seconds: float, runs: int, microphone: bool, options: tuple
         listen(short, options)  # compiles modules, and reads once what the disk has to give
         shorts = [listen(short, options) for _ in range(runs)]
         longs = [listen(long, options) for _ in range(runs)]
-        heard = hear(seconds, options, folder) if microphone else None
+        heard = None
+        if microphone:
+            hear(1.0, options, folder)  # compiles what only a microphone needs
+            heard = hear(seconds, options, folder)
     cpu_s = min(one.cpu_s for one in longs) - min(one.cpu_s for one in shorts)
     first_s = [one.first_s for one in shorts]
     print(f"commit {commit()}, {hardware()}; load {os.getloadavg()[0]:.1f}")
