@@ -10,14 +10,14 @@ from emopi.device.frontend import Floats
 class Recent:
     """Keeps the newest `most` rows, which must be above 0.
 
-    Rows are appended, and moved to the front only when the memory, twice of what is kept, is full:
-    to concatenate anew at every turn takes several times as long.
+    Rows are appended, and moved to the front only when the memory, a quarter more than what is
+    kept, is full: to concatenate anew at every turn takes several times as long.
     """
 
     def __init__(self, most: int, *row: int) -> None:
         """`row` is the shape of one: none for single samples."""
         self._most = most
-        self._memory: Floats = np.empty((2 * most, *row), np.float32)
+        self._memory: Floats = np.empty((most + most // 4, *row), np.float32)
         self._end = 0
 
     def __len__(self) -> int:
