@@ -250,9 +250,15 @@ def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     n_bins = spec.n_fft // 2 + 1
     power = np.empty((n_frames, n_bins), np.float32)
     step = max(1, _SPECTRUM_BYTES // (n_bins * np.dtype(np.complex64).itemsize))
+    # padded here: to have rfft do it takes half as long again as the transform
+    padded = np.zeros((min(step, n_frames), spec.n_fft), np.float32)
     for start in range(0, n_frames, step):
-        spectrum = np.fft.rfft(frames[start : start + step] * _taper(spec), spec.n_fft)
         block = power[start : start + step]
+        tapered = padded[: len(block)]
+        np.multiply(
+            frames[start : start + step], _taper(spec), out=tapered[:, : spec.frame_samples]
+        )
+        spectrum = np.fft.rfft(tapered)
         np.square(spectrum.real, out=block, dtype=np.float32)
         block += np.square(spectrum.imag, dtype=np.float32)
     return power
