@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -45,8 +46,8 @@ _WINDOWS: dict[str, Callable[[int], NDArray[Any]]] = {
 _EMPTY_BAND = np.float32(np.finfo(np.float64).eps)
 """What python_speech_features puts into an empty mel band, so that its logarithm exists."""
 _SPECTRUM_BYTES = 128_000
-"""Small enough for a processor's cache, and for malloc to hand out the same memory again: above
-128 KiB glibc asks the kernel for fresh pages, which takes several times as long as the FFT."""
+"""Small enough for a processor's cache."""
+_NUMPY_1 = np.__version__.startswith("1.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
 
 
 def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
-    """(n_frames, n_fft // 2 + 1) |spectrum|² of the frames, `_SPECTRUM_BYTES` of it at a time."""
+    """(n_frames, n_fft // 2 + 1) |spectrum|² of the frames; holds until this thread's next one."""
     item = emphasized.itemsize
     frames: NDArray[Any] = np.ndarray(  # a view; sliding_window_view takes a tenth of a hop's time
         (n_frames, spec.frame_samples),
@@ -247,21 +248,59 @@ def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
         emphasized,
         strides=(spec.hop_samples * item, item),
     )
-    n_bins = spec.n_fft // 2 + 1
-    power = np.empty((n_frames, n_bins), np.float32)
-    step = max(1, _SPECTRUM_BYTES // (n_bins * np.dtype(np.complex64).itemsize))
-    # padded here: to have rfft do it takes half as long again as the transform
-    padded = np.zeros((min(step, n_frames), spec.n_fft), np.float32)
+    power = _workspace.prepare(spec, n_frames)
+    step = len(_workspace.padded)
     for start in range(0, n_frames, step):
         block = power[start : start + step]
-        tapered = padded[: len(block)]
-        np.multiply(
-            frames[start : start + step], _taper(spec), out=tapered[:, : spec.frame_samples]
-        )
-        spectrum = np.fft.rfft(tapered)
-        np.square(spectrum.real, out=block, dtype=np.float32)
-        block += np.square(spectrum.imag, dtype=np.float32)
+        # padded here: to have rfft do it takes half as long again as the transform
+        padded = _workspace.padded[: len(block)]
+        np.multiply(frames[start : start + step], _taper(spec), out=padded[:, : spec.frame_samples])
+        spectrum = _rfft(padded, _workspace.spectrum[: len(block)])
+        np.square(spectrum.real, out=block)
+        block += np.square(spectrum.imag, out=spectrum.imag)
     return power
+
+
+class _Workspace(threading.local):
+    """Memory of a thread for `_SPECTRUM_BYTES` of spectra at a time.
+
+    It is kept. What malloc would get anew for each hop are fresh pages, and to clear those takes
+    the kernel as long as all the rest of a decision.
+    """
+
+    padded: Floats
+    """(rows, n_fft): zeros behind the frames."""
+    spectrum: NDArray[np.complex64]
+    """(rows, n_fft // 2 + 1)."""
+    _power: Floats
+    """Likewise."""
+
+    def __init__(self) -> None:
+        self._spec: FrontendSpec | None = None
+
+    def prepare(self, spec: FrontendSpec, n_frames: int) -> Floats:
+        """Have rows for all the frames, or as many as go at a time; return memory for |.|²."""
+        n_bins = spec.n_fft // 2 + 1
+        rows = min(n_frames, max(1, _SPECTRUM_BYTES // (n_bins * np.dtype(np.complex64).itemsize)))
+        if self._spec != spec or len(self.padded) < rows:
+            self._spec = spec
+            self.padded = np.zeros((rows, spec.n_fft), np.float32)
+            self.spectrum = np.empty((rows, n_bins), np.complex64)
+            self._power = np.empty((rows, n_bins), np.float32)
+        few = n_frames <= len(self._power)
+        return self._power[:n_frames] if few else np.empty((n_frames, n_bins), np.float32)
+
+
+_workspace = _Workspace()
+
+
+def _rfft(rows: Floats, out: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """The real FFT of each row, into `out`, which NumPy 1 cannot do by itself."""
+    if _NUMPY_1:
+        out[:] = np.fft.rfft(rows)
+    else:
+        np.fft.rfft(rows, out=out)  # type: ignore[arg-type]
+    return out
 
 
 @functools.lru_cache(maxsize=8)
