@@ -255,7 +255,7 @@ def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
         # padded here: to have rfft do it takes half as long again as the transform
         padded = _workspace.padded[: len(block)]
         np.multiply(frames[start : start + step], _taper(spec), out=padded[:, : spec.frame_samples])
-        spectrum = _rfft(padded, _workspace.spectrum[: len(block)])
+        spectrum = rfft(padded, _workspace.spectrum[: len(block)])
         np.square(spectrum.real, out=block)
         block += np.square(spectrum.imag, out=spectrum.imag)
     return power
@@ -294,7 +294,7 @@ class _Workspace(threading.local):
 _workspace = _Workspace()
 
 
-def _rfft(rows: Floats, out: NDArray[np.complex64]) -> NDArray[np.complex64]:
+def rfft(rows: Floats, out: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """The real FFT of each row, into `out`, which NumPy 1 cannot do by itself."""
     if _NUMPY_1:
         out[:] = np.fft.rfft(rows)

@@ -21,7 +21,7 @@ import numpy as np
 from emopi.device.board import board_state, resident_mb
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.decision import DecisionSettings
-from emopi.device.frontend import FrontendSpec
+from emopi.device.frontend import FrontendSpec, rfft
 from emopi.device.gate import Detector, GateSettings
 from emopi.device.model_files import shipped
 from emopi.device.pipeline import Pipeline
@@ -126,13 +126,16 @@ def hops(pipeline: Pipeline, blocks: Iterable[AudioBlock]) -> Iterator[Hop]:
 def arithmetic(spec: FrontendSpec, hop_s: float) -> Callable[[], object]:
     """A call that does what no front end in NumPy can do without, for the frames of a hop.
 
-    It is their real FFTs and their product with the mel filters, each at once for all frames.
+    It is their real FFTs and their product with the mel filters, each at once for all frames, in
+    memory that is there already.
     """
     n_frames = max(1, round(hop_s * spec.sample_rate_hz / spec.hop_samples))
-    frames = np.ones((n_frames, spec.frame_samples), np.float32)
-    power = np.ones((n_frames, spec.n_fft // 2 + 1), np.float32)
-    filters = np.ones((spec.n_fft // 2 + 1, spec.n_mels), np.float32)
-    return lambda: (np.fft.rfft(frames, spec.n_fft), power @ filters)
+    n_bins = spec.n_fft // 2 + 1
+    frames = np.ones((n_frames, spec.n_fft), np.float32)
+    spectrum = np.empty((n_frames, n_bins), np.complex64)
+    power = np.ones((n_frames, n_bins), np.float32)
+    filters = np.ones((n_bins, spec.n_mels), np.float32)
+    return lambda: (rfft(frames, spectrum), power @ filters)
 
 
 def arithmetic_ms(spec: FrontendSpec, hop_s: float) -> float:
