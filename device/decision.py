@@ -89,12 +89,15 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, rounded to what they are worth."""
-        return dataclasses.asdict(self) | {
+        return {  # dataclasses.asdict copies all that it holds
             "time_s": round(self.time_s, 3),
+            "label": self.label,
             "confidence": round(self.confidence, 4),
             "probabilities": {k: round(p, 4) for k, p in self.probabilities.items()},
             "level_dbfs": round(self.level_dbfs, 1),
             "latency_ms": round(self.latency_ms, 2),
+            "overflows": self.overflows,
+            "model": self.model,
         }
 
 
