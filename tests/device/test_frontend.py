@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -88,7 +89,26 @@ def test_spectra_in_pieces_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) 
     whole = extract(samples, spec)
     for n_bytes in (1, 5000, 10**9):
         monkeypatch.setattr(frontend, "_SPECTRUM_BYTES", n_bytes)
+        monkeypatch.setattr(frontend, "_workspace", frontend._Workspace())
         np.testing.assert_array_equal(extract(samples, spec), whole)
+
+
+def test_features_of_any_kind_at_any_time_in_any_thread() -> None:
+    """The memory for spectra that they share never shows: not in another length, spec or thread."""
+    clips = [(name, speech(seconds)) for name in SPECS for seconds in (0.1, 2.0, 0.5)]
+
+    def features(_: int) -> list[np.ndarray]:
+        return [extract(samples, SPECS[name]) for name, samples in clips]
+
+    def alone(name: str, samples: np.ndarray) -> np.ndarray:
+        with ThreadPoolExecutor(1) as fresh:
+            return fresh.submit(extract, samples, SPECS[name]).result()
+
+    expected = [alone(name, samples) for name, samples in clips]
+    with ThreadPoolExecutor(4) as pool:
+        for found in [features(0), *pool.map(features, range(8))]:
+            for own, one in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(own, one)
 
 
 def test_sample_by_sample_equals_whole_clip() -> None:
