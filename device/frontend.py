@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emopi.device.errors import AudioError, SpecError
+from emopi.device.spectrum import power_spectra
 
 Floats = NDArray[np.float32]
 Window = Literal["hann", "hamming", "rectangular"]
@@ -45,9 +45,6 @@ _WINDOWS: dict[str, Callable[[int], NDArray[Any]]] = {
 }
 _EMPTY_BAND = np.float32(np.finfo(np.float64).eps)
 """What python_speech_features puts into an empty mel band, so that its logarithm exists."""
-_SPECTRUM_BYTES = 128_000
-"""Small enough for a processor's cache."""
-_NUMPY_1 = np.__version__.startswith("1.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -229,7 +226,8 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     """MFCCs of the first `n_frames` frames of a pre-emphasized signal."""
     if not n_frames:
         return np.empty((0, spec.n_mfcc), np.float32)
-    mels: NDArray[Any] = _power(emphasized, n_frames, spec) @ _scaled_filters(spec)
+    power = power_spectra(emphasized, n_frames, spec.hop_samples, _taper(spec), spec.n_fft)
+    mels: NDArray[Any] = power @ _scaled_filters(spec)
     if spec.energy_floor:
         np.maximum(mels, np.float32(spec.energy_floor), out=mels)
     else:
@@ -237,70 +235,6 @@ def _mfcc(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
     np.log(mels, out=mels)
     coefficients: Floats = mels @ liftered_dct(spec)
     return coefficients
-
-
-def _power(emphasized: Floats, n_frames: int, spec: FrontendSpec) -> Floats:
-    """(n_frames, n_fft // 2 + 1) |spectrum|² of the frames; holds until this thread's next one."""
-    item = emphasized.itemsize
-    frames: NDArray[Any] = np.ndarray(  # a view; sliding_window_view takes a tenth of a hop's time
-        (n_frames, spec.frame_samples),
-        np.float32,
-        emphasized,
-        strides=(spec.hop_samples * item, item),
-    )
-    power = _workspace.prepare(spec, n_frames)
-    step = len(_workspace.padded)
-    for start in range(0, n_frames, step):
-        block = power[start : start + step]
-        # padded here: to have rfft do it takes half as long again as the transform
-        padded = _workspace.padded[: len(block)]
-        np.multiply(frames[start : start + step], _taper(spec), out=padded[:, : spec.frame_samples])
-        spectrum = rfft(padded, _workspace.spectrum[: len(block)])
-        np.square(spectrum.real, out=block)
-        block += np.square(spectrum.imag, out=spectrum.imag)
-    return power
-
-
-class _Workspace(threading.local):
-    """Memory of a thread for `_SPECTRUM_BYTES` of spectra at a time.
-
-    It is kept. What malloc would get anew for each hop are fresh pages, and to clear those takes
-    the kernel as long as all the rest of a decision.
-    """
-
-    padded: Floats
-    """(rows, n_fft): zeros behind the frames."""
-    spectrum: NDArray[np.complex64]
-    """(rows, n_fft // 2 + 1)."""
-    _power: Floats
-    """Likewise."""
-
-    def __init__(self) -> None:
-        self._spec: FrontendSpec | None = None
-
-    def prepare(self, spec: FrontendSpec, n_frames: int) -> Floats:
-        """Have rows for all the frames, or as many as go at a time; return memory for |.|²."""
-        n_bins = spec.n_fft // 2 + 1
-        rows = min(n_frames, max(1, _SPECTRUM_BYTES // (n_bins * np.dtype(np.complex64).itemsize)))
-        if self._spec != spec or len(self.padded) < rows:
-            self._spec = spec
-            self.padded = np.zeros((rows, spec.n_fft), np.float32)
-            self.spectrum = np.empty((rows, n_bins), np.complex64)
-            self._power = np.empty((rows, n_bins), np.float32)
-        few = n_frames <= len(self._power)
-        return self._power[:n_frames] if few else np.empty((n_frames, n_bins), np.float32)
-
-
-_workspace = _Workspace()
-
-
-def rfft(rows: Floats, out: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """The real FFT of each row, into `out`, which NumPy 1 cannot do by itself."""
-    if _NUMPY_1:
-        out[:] = np.fft.rfft(rows)
-    else:
-        np.fft.rfft(rows, out=out)  # type: ignore[arg-type]
-    return out
 
 
 @functools.lru_cache(maxsize=8)

@@ -158,7 +158,7 @@ class Pipeline:
         self._gate.push(piece)
         self._waiting.append(piece)
         self._clock += len(piece)
-        # what a window takes at once before the first decision, memory would never give back
+        # hop by hop: what many seconds at once take is never given back
         if self._clock - self._caught_up >= min(self._hop_samples, self._window_samples):
             self._catch_up()
 

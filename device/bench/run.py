@@ -21,13 +21,14 @@ import numpy as np
 from emopi.device.board import board_state, resident_mb
 from emopi.device.classifier import Classifier, find_interpreter
 from emopi.device.decision import DecisionSettings
-from emopi.device.frontend import FrontendSpec, rfft
+from emopi.device.frontend import FrontendSpec
 from emopi.device.gate import Detector, GateSettings
 from emopi.device.model_files import shipped
 from emopi.device.pipeline import Pipeline
 from emopi.device.process import serve
 from emopi.device.sources.audio import ArraySource, AudioBlock, read_clip
 from emopi.device.sources.capture import BLOCK_S
+from emopi.device.spectrum import rfft
 
 WARM_UP = 5
 """Decisions after the first, before those that count."""

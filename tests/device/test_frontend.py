@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import RAVDESS_16K, needs_16k, speech
 
-from emopi.device import frontend
+from emopi.device import spectrum
 from emopi.device.errors import AudioError, SpecError
 from emopi.device.frontend import FrontendSpec, FrontendStream, extract
 from emopi.device.sources.audio import read_clip
@@ -88,8 +88,8 @@ def test_spectra_in_pieces_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) 
     spec, samples = FrontendSpec(), speech(3.0)
     whole = extract(samples, spec)
     for n_bytes in (1, 5000, 10**9):
-        monkeypatch.setattr(frontend, "_SPECTRUM_BYTES", n_bytes)
-        monkeypatch.setattr(frontend, "_workspace", frontend._Workspace())
+        monkeypatch.setattr(spectrum, "_BYTES", n_bytes)
+        monkeypatch.setattr(spectrum, "_memory", spectrum._Memory())
         np.testing.assert_array_equal(extract(samples, spec), whole)
 
 
