@@ -31,7 +31,5 @@ def _of(name: str, tensors: Any, operator: Any) -> int:
         return 0
     points = math.prod(int(size) for size in tensors[operator.outputs[0]].shape[:-1])
     weights = [tensors[index] for index in operator.inputs[1:] if index >= 0]
-    matrices = [tensor.shape for tensor in weights if len(tensor.shape) > 1]
-    if name == FUSED_LSTM:
-        matrices = [shape for shape in matrices if shape[0] != 1]  # without its states
+    matrices = [one.shape for one in weights if len(one.shape) > 1 and not one.isVariable]
     return points * sum(math.prod(int(size) for size in shape) for shape in matrices)

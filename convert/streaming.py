@@ -15,10 +15,22 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from emopi.convert.operators import FUSED_LSTM, operator_name, schema_module
-from emopi.convert.streaming_functions import VALID, add_function, packed, pooling_over_time
+from emopi.convert.streaming_functions import (
+    VALID,
+    add_function,
+    packed,
+    pooling_over_time,
+    time_axis,
+)
 from emopi.device.contract import FRAMES, HEAD, Stage
 from emopi.device.errors import ConversionError
+
+SAME_ROWS = ("RESHAPE", "TRANSPOSE")
+"""Operators that leave what belongs to a point in time as it is. Of transpositions: the one that
+puts the views before the time."""
 
 POOLINGS = {"MEAN": "mean", "REDUCE_MAX": "max", "MAX_POOL_2D": "max"}
 """Operators over all points in time, and what the head calls what they give."""
@@ -45,7 +57,8 @@ def streaming_form(flatbuffer: bytes) -> tuple[bytes, tuple[Stage, ...]]:
     """The flatbuffer of a model's streaming form, and its stages.
 
     Raises `ConversionError` for a network that is more than convolutions over time, sums of them,
-    max pooling and LSTMs, then mean or maximum over time, and whatever behind that.
+    max pooling and LSTMs, of one or several views of the frames, then mean or maximum over time,
+    and whatever behind that.
     """
     schema = schema_module()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
@@ -81,7 +94,7 @@ class _Whole:
         """Each tensor that is computed, weights apart, with the one that it is in another shape."""
         self._behind: set[int] = set()
         """Tensors that have no time any more."""
-        computing = [o for o in self._graph.operators if self._name(o) != "RESHAPE"]
+        computing = [o for o in self._graph.operators if self._name(o) not in SAME_ROWS]
         self._uses = Counter(tensor for o in computing for tensor in self._sources(o))
         for operator in computing:
             if sources := self._sources(operator):  # those without unpack weights
@@ -93,8 +106,12 @@ class _Whole:
         origins = {int(self._graph.inputs[0]): int(self._graph.inputs[0])}
         for operator in self._graph.operators:
             given = [origins[tensor] for tensor in operator.inputs if tensor in origins]
+            if given and self._name(operator) == "TRANSPOSE":
+                order = self._model.buffers[self._graph.tensors[operator.inputs[1]].buffer].data
+                if bytes(order) != np.array([0, 2, 1, 3], "<i4").tobytes():
+                    raise _impossible("TRANSPOSE is of something else than views and time")
             for tensor in map(int, operator.outputs if given else ()):
-                origins[tensor] = given[0] if self._name(operator) == "RESHAPE" else tensor
+                origins[tensor] = given[0] if self._name(operator) in SAME_ROWS else tensor
         return origins
 
     def _take(self, operator: Any, sources: list[int]) -> None:
@@ -102,7 +119,7 @@ class _Whole:
         name = self._name(operator)
         if set(sources) <= self._behind:
             self.head.append(operator)
-        elif name in POOLINGS and (name != "MAX_POOL_2D" or self._points(operator.outputs[0]) == 1):
+        elif name in POOLINGS and (name != "MAX_POOL_2D" or self._times(operator) == 1):
             self._pool_time(name, operator, sources)
         elif self._behind:
             raise _impossible(f"{name} comes beside the mean or maximum over time")
@@ -142,9 +159,11 @@ class _Whole:
     def _convolve(self, piece: _Piece, operator: Any) -> None:
         """Let a piece take what a convolution over time needs."""
         options = operator.builtinOptions
-        _, height, frames, _ = self._shape(operator.inputs[0])
+        taken = self._shape(operator.inputs[0])
+        frames = taken[2]
         _, kernel_height, kernel, _ = self._shape(operator.inputs[1])
-        if (height, kernel_height) != (1, 1) or options.dilationWFactor != 1:
+        plain = {kernel_height, options.strideH, options.dilationWFactor} == {1}
+        if not plain or time_axis(taken) != 2:
             raise _impossible("CONV_2D is not a plain convolution over time")
         step = int(options.strideW)
         # https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
@@ -166,9 +185,15 @@ class _Whole:
         given = int(operator.outputs[0])
         if not self.pieces or sources != [self.pieces[-1].given]:
             raise _impossible(f"{name} is not of the last layer before it")
-        if self._points(given) != 1 or self._shape(given)[-1] != self._shape(sources[0])[-1]:
+        times = self._times(operator) if name == "MAX_POOL_2D" else self._points(given)
+        if times != 1 or self._shape(given)[-1] != self._shape(sources[0])[-1]:
             raise _impossible(f"{name} is of something else than time")
         self.pooled[given] = POOLINGS[name]
+
+    def _times(self, pooling: Any) -> int:
+        """Points in time that max pooling gives, of each view."""
+        axis = time_axis(self._shape(pooling.inputs[0]))
+        return self._shape(pooling.outputs[0])[axis]
 
     def _points(self, tensor: int) -> int:
         return math.prod(self._shape(tensor)[:-1])

@@ -52,7 +52,10 @@ def add_function(
 
 
 def time_axis(shape: Sequence[int]) -> int:
-    """Of a tensor (1, time, channels), (1, 1, time, channels) or (1, time, 1, channels)."""
+    """Of a tensor (views, time, channels), (1, views, time, channels) or (1, time, 1, channels).
+
+    There must be more points in time than views.
+    """
     return max(range(len(shape) - 1), key=lambda axis: shape[axis])
 
 

@@ -9,7 +9,7 @@ again, and computes every row once; a whole-window model computes all of them an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ POOLED = ("mean", "max")
 """Over all steps: what a head may take."""
 
 Rows = NDArray[Any]
-"""(rows, channels) as a tensor holds them: float32, or quantized."""
+"""(rows, views * channels) as a tensor holds them: float32, or quantized."""
 
 
 class StreamingClassifier:
@@ -94,9 +94,11 @@ class StreamingClassifier:
         """(labels,) float32 for the utterance up to now; `AudioError` while `steps` is 0."""
         if not self.steps:
             raise AudioError("these are too few frames for an answer: push more")
-        pooled = dict(zip(POOLED, (self._sum / self.steps, self._most), strict=True))
+        channels = self._stages[-1].given["shape"][-1]
+        mean = (self._sum / self.steps).reshape(-1, channels).mean(axis=0)  # over views, too
+        pooled = dict(zip(POOLED, (mean, self._most), strict=True))
         rows = {
-            name: to_tensor(np.asarray(pooled[name], np.float32), tensor)
+            name: to_tensor(np.asarray(pooled[name][None], np.float32), tensor)
             for name, tensor in self._head.taken.items()
         }
         logits: Floats = from_tensor(self._head(rows), self._head.given)[0]
@@ -139,10 +141,16 @@ class _Signature:
         self({name: np.zeros(one["shape"], one["dtype"]) for name, one in self.taken.items()})
 
     def __call__(self, rows: Mapping[str, Rows]) -> Rows:
-        """(1, channels) for what each tensor takes."""
-        shaped = {name: rows[name].reshape(one["shape"]) for name, one in self.taken.items()}
+        """(1, views * channels) for the rows that each tensor takes."""
+        shaped = {name: _shaped(rows[name], one["shape"]) for name, one in self.taken.items()}
         row: Rows = self._run(**shaped)[ROW]
         return row.reshape(1, -1)
+
+
+def _shaped(rows: Rows, shape: Sequence[int]) -> Rows:
+    """Rows as a tensor takes them: (..., rows, channels), the views before the rows."""
+    by_view = rows.reshape(len(rows), -1, shape[-1]).swapaxes(0, 1)
+    return by_view.reshape(shape)
 
 
 class _Sliding(_Signature):
@@ -151,7 +159,7 @@ class _Sliding(_Signature):
     def __init__(self, interpreter: Any, stage: Stage, known: Collection[str]) -> None:
         super().__init__(interpreter, stage.signature, known)
         for tensor in self.taken.values():
-            if math.prod(tensor["shape"][:-1]) != stage.taken:
+            if math.prod(tensor["shape"][:-1]) % stage.taken:
                 raise ValueError(f"{stage.signature} takes other than {stage.taken} rows")
         self._stage = stage
 
@@ -162,11 +170,11 @@ class _Sliding(_Signature):
         """Of the rows: where those begin that the next is computed from; it may lie ahead."""
 
     def push(self, rows: Mapping[str, Rows], *, ended: bool) -> Rows:
-        """(n, channels) that the new (n, channels) rows of others complete, perhaps none."""
+        """(n, views * channels) rows that the new rows of others complete, perhaps none."""
         after = self._zeros(self._stage.after if ended else 0)
         for name, old in self._rows.items():
             self._rows[name] = np.concatenate([old, rows[name], after[name]])
-        given = [np.empty((0, self.given["shape"][-1]), self.given["dtype"])]
+        given = [np.empty((0, math.prod(self.given["shape"])), self.given["dtype"])]
         start, taken = self._start, self._stage.taken
         while start + taken <= min(map(len, self._rows.values())):
             given.append(self({name: r[start : start + taken] for name, r in self._rows.items()}))
@@ -177,8 +185,12 @@ class _Sliding(_Signature):
         return np.concatenate(given)
 
     def _zeros(self, n: int) -> dict[str, Rows]:
-        """(n, channels) rows that stand for zero, of each that it takes."""
+        """(n, views * channels) rows that stand for zero, of each that it takes."""
         return {
-            name: np.full((n, one["shape"][-1]), one["quantization"][1], one["dtype"])
+            name: np.full(
+                (n, math.prod(one["shape"]) // self._stage.taken),
+                one["quantization"][1],
+                one["dtype"],
+            )
             for name, one in self.taken.items()
         }

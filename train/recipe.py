@@ -36,7 +36,7 @@ class Recipe:
 
 EPOCHS = {"cnn": 200, "lstm": 120}
 
-VIEWS: dict[str, tuple[float, ...]] = {"cnn": (0.88, 1.0, 1.12), "lstm": (1.0,)}
+VIEWS = (0.88, 1.0, 1.12)
 
 
 def default_recipe(
@@ -48,6 +48,6 @@ def default_recipe(
         epochs=epochs or EPOCHS[network],
         batch=batch,
         seed=seed,
-        views=VIEWS[network],
+        views=VIEWS,
         with_validation=with_validation,
     )

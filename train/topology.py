@@ -30,9 +30,9 @@ def build(
     """A model from (batch, window_frames, n_mfcc) normalized MFCCs to (batch, n_labels) logits.
 
     `keras` is the module `keras` or `tf_keras`; weights go from one's model to the other's in
-    order (`transfer_weights`). A cnn can look at the window in `n_views` ways: the layer `VIEWS`
-    that makes them comes first, with weights of its own (`emopi.train.views`). `width` is a share
-    of the channels and units that a shipped network has.
+    order (`transfer_weights`). It can look at the window in `n_views` ways: the layer `VIEWS` that
+    makes them comes first, with weights of its own (`emopi.train.views`). `width` is a share of
+    the channels and units that a shipped network has.
     """
     builders: dict[str, Callable[[Any, Any, int, float], Any]] = {"cnn": _cnn, "lstm": _lstm}
     layers = keras.layers
@@ -62,14 +62,9 @@ def transfer_weights(source: Any, target: Any, *, first: Sequence[Any] = ()) -> 
 
 
 def _cnn(layers: Any, x: Any, n_views: int, width: float) -> Any:
-    """Residual convolutions over time: the coefficients are the channels, the views the rows.
-
-    Over time the mean and the maximum are pooled, over the views the mean of both.
-    """
+    """Residual convolutions over time: the coefficients are the channels, the views the rows."""
     x = _residuals(layers, _views(layers, x, n_views), (96, 128, 160), width)
-    loudest = layers.MaxPooling2D((1, x.shape[2]))(x)
-    pool = layers.GlobalAveragePooling2D
-    return layers.Dropout(0.3)(layers.Concatenate()([pool()(x), pool()(loudest)]))
+    return _pooled(layers, x)
 
 
 def _views(layers: Any, x: Any, n_views: int) -> Any:
@@ -83,14 +78,33 @@ def _views(layers: Any, x: Any, n_views: int) -> Any:
 
 
 def _lstm(layers: Any, x: Any, n_views: int, width: float) -> Any:
-    """The cnn's first residual convolutions, an LSTM on what is left of the frames, an eighth."""
-    if n_views != 1:
-        raise ValueError(f"an lstm has one view of a window, not {n_views}")
+    """The cnn's first residual convolutions, an LSTM on what is left of the frames, an eighth.
+
+    To the LSTM each view is a sequence of its own.
+    """
     x = _residuals(layers, _views(layers, x, n_views), (96, 128), width)
-    x = layers.Reshape(x.shape[2:])(x)
-    x = _lstm_layer(layers, round(128 * width))(x)
-    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
-    return layers.Dropout(0.3)(x)
+    steps, units = x.shape[2], round(128 * width)
+    x = _reshape(layers, x, (-1, steps, x.shape[3]))
+    x = _lstm_layer(layers, units)(x)
+    return _pooled(layers, _reshape(layers, x, (-1, n_views, steps, units)))
+
+
+def _pooled(layers: Any, x: Any) -> Any:
+    """Over time the mean and the maximum, over the views the mean of both."""
+    loudest = layers.MaxPooling2D((1, x.shape[2]))(x)
+    pool = layers.GlobalAveragePooling2D
+    return layers.Dropout(0.3)(layers.Concatenate()([pool()(x), pool()(loudest)]))
+
+
+def _reshape(layers: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    """In another shape, batch and all, which no layer can do."""
+    if layers.__name__.startswith("tf_keras"):
+        import tensorflow
+
+        return tensorflow.reshape(x, shape)
+    import keras
+
+    return keras.ops.reshape(x, shape)
 
 
 def _lstm_layer(layers: Any, units: int) -> Any:

@@ -1,4 +1,4 @@
-"""A window as longer and shorter vocal tracts would have spoken it: what a finished cnn looks at.
+"""A window as longer and shorter vocal tracts would have spoken it, which a finished network sees.
 
 Jaitly and Hinton (`emopi.train.vocal_tract`) average over such views at test time. Each is the
 product of the MFCCs with a matrix, so a layer of the network makes them, and the device knows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.mark.parametrize(("network", "n_views"), [("cnn", 1), ("cnn", 2), ("lstm", 1)])
+@pytest.mark.parametrize(("network", "n_views"), [("cnn", 1), ("cnn", 2), ("lstm", 1), ("lstm", 2)])
 def test_counts_every_weight_as_often_as_it_is_used(network: str, n_views: int) -> None:
     pytest.importorskip("tensorflow", reason="conversion needs TensorFlow")
     import keras
@@ -26,8 +26,9 @@ def test_counts_every_weight_as_often_as_it_is_used(network: str, n_views: int) 
     expected += 10 * (96 * 128 + 96 * 128 * 3 + 128 * 128 * 3)
     if network == "cnn":
         expected += 5 * (128 * 160 + 128 * 160 * 3 + 160 * 160 * 3)
-        expected *= n_views
-        expected += (frames * n_mfcc * n_views * n_mfcc if n_views > 1 else 0) + 320 * n_labels
     else:
-        expected += 10 * 4 * 128 * (128 + 128) + 256 * n_labels
+        expected += 10 * 4 * 128 * (128 + 128)
+    expected *= n_views
+    expected += frames * n_mfcc * n_views * n_mfcc if n_views > 1 else 0
+    expected += {"cnn": 320, "lstm": 256}[network] * n_labels
     assert list(multiplications(flatbuffer).values()) == [expected]

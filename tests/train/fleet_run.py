@@ -24,11 +24,15 @@ def main():
     from emopi.train.training import CHECKPOINT, MODEL
 
     corpus, work = map(Path, sys.argv[1:])
-    small = Recipe(
-        "cnn", epochs=2, window_frames=40, batch=384, perturbation=Perturbation(copies=1)
+    cnn = Recipe(
+        "cnn",
+        epochs=2,
+        window_frames=40,
+        batch=384,
+        views=(0.9, 1.0),
+        perturbation=Perturbation(copies=1),
     )
     windows = np.random.default_rng(0).normal(size=(4, 40, 40)).astype(np.float32)
-    views = {"cnn": (0.9, 1.0), "lstm": (1.0,)}
     found = {}
 
     def members(recipe, seeds, stack, **options):
@@ -54,7 +58,7 @@ def main():
             train_together(members(recipe, (0, 1), stack), jobs=2, **options)
 
     def compared(network, **options):
-        recipe = dataclasses.replace(small, network=network, seed=1, views=views[network])
+        recipe = dataclasses.replace(cnn, network=network, seed=1)
         alone = work / f"{network}-alone"
         fit(recipe, corpus, "paper-80-20", "seed1", alone, cache=work / "cache", jobs=1, **options)
         runs = work / f"{network}1", alone
@@ -66,8 +70,6 @@ def main():
             "files": sorted(path.name for path in runs[0].iterdir()),
             "finished": RunRecord.read(runs[0]).finished,
         }
-
-    cnn = dataclasses.replace(small, views=views["cnn"])
 
     # interrupted after the first epoch, then to the end
     fleet.SAVE_EVERY_S = 0.0
@@ -86,13 +88,13 @@ def main():
 
     # taught by those
     if os.environ.get("EMOPI_TAUGHT_FLEET") == "1":
-        together(dataclasses.replace(small, network="lstm"))
+        together(dataclasses.replace(cnn, network="lstm"))
         compared("lstm", teacher=work / "cnn1")
 
     try:
         with contextlib.ExitStack() as stack:
-            apart = members(dataclasses.replace(small, epochs=3), [2], stack)
-            train_together([*apart, *members(small, [3], stack)], jobs=1)
+            apart = members(dataclasses.replace(cnn, epochs=3), [2], stack)
+            train_together([*apart, *members(cnn, [3], stack)], jobs=1)
     except RunError as error:
         found["refused"] = str(error)
     print(json.dumps(found))

@@ -10,7 +10,7 @@ import pytest
 from emopi.device.frontend import Floats
 from emopi.device.normalization import Normalization
 from emopi.train.recipe import default_recipe
-from emopi.train.topology import VIEWS, build, transfer_weights, views_of
+from emopi.train.topology import NETWORKS, VIEWS, build, transfer_weights, views_of
 from emopi.train.vocal_tract import stretch
 
 pytest.importorskip("tensorflow", reason="networks need TensorFlow")
@@ -21,13 +21,18 @@ RNG = np.random.default_rng(0)
 SCALING = Normalization(tuple(RNG.normal(0, 3, 40).tolist()), tuple(RNG.uniform(1, 4, 40)), 100.0)
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def trained() -> Any:
-    """A cnn whose every weight counts."""
+def trained(network: str) -> Any:
+    """A network whose every weight counts."""
     import keras
 
     keras.utils.set_random_seed(0)
-    model = build("cnn", keras, **SHAPE)
+    model = build(network, keras, **SHAPE)
     for weight in model.weights:
         if any(name in weight.path for name in ("gamma", "variance", "bias", "beta")):
             weight.assign(RNG.uniform(0.5, 1.5, weight.shape))
@@ -35,11 +40,11 @@ def trained() -> Any:
 
 
 @pytest.fixture(scope="module")
-def viewing(trained: Any) -> Any:
+def viewing(network: str, trained: Any) -> Any:
     """The same with the recipe's views."""
     from emopi.train.views import with_views
 
-    return with_views(trained, "cnn", RECIPE.views, RECIPE.frontend, SCALING)
+    return with_views(trained, network, RECIPE.views, RECIPE.frontend, SCALING)
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +70,24 @@ def test_it_is_the_mean_over_stretched_windows(trained: Any, viewing: Any, windo
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-3)
 
 
-def test_the_view_without_a_stretch_is_the_network(trained: Any, windows: Floats) -> None:
+def test_the_view_without_a_stretch_is_the_network(
+    network: str, trained: Any, windows: Floats
+) -> None:
     from emopi.train.views import with_views
 
-    twice = with_views(trained, "cnn", (1.0, 1.0), RECIPE.frontend, SCALING)
+    twice = with_views(trained, network, (1.0, 1.0), RECIPE.frontend, SCALING)
     x = normalized(windows)
     np.testing.assert_allclose(
         twice.predict(x, verbose=0), trained.predict(x, verbose=0), atol=1e-4
     )
 
 
-def test_the_twin_that_is_converted_has_them_too(viewing: Any, windows: Floats) -> None:
+def test_the_twin_that_is_converted_has_them_too(
+    network: str, viewing: Any, windows: Floats
+) -> None:
     import tf_keras
 
-    twin = build("cnn", tf_keras, **SHAPE, batch=1, n_views=views_of(viewing))
+    twin = build(network, tf_keras, **SHAPE, batch=1, n_views=views_of(viewing))
     transfer_weights(viewing, twin)
     x = normalized(windows)
     found = np.concatenate([twin.predict(one[None], verbose=0) for one in x])
@@ -92,10 +101,3 @@ def test_they_are_not_trained(viewing: Any) -> None:
 def test_weights_must_fit(trained: Any, viewing: Any) -> None:
     with pytest.raises(ValueError, match="not compatible"):
         transfer_weights(viewing, trained)
-
-
-def test_an_lstm_has_one_view() -> None:
-    import keras
-
-    with pytest.raises(ValueError, match="an lstm has one view of a window, not 3"):
-        build("lstm", keras, **SHAPE, n_views=3)
