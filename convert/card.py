@@ -11,6 +11,7 @@ from emopi.device.contract import Contract, Score
 from emopi.device.precision import Precision
 from emopi.train.corpora import Reader, Utterance, readers_named
 from emopi.train.evaluation.evaluate import Evaluation
+from emopi.train.recipe import FACTORS, VIEWS
 from emopi.train.run_record import RunRecord
 from emopi.train.splits import description
 
@@ -218,6 +219,7 @@ def _origin(
 ) -> str:
     """The section on how the models were made."""
     recipe = record.recipe
+    views = recipe.get("views", FACTORS[VIEWS[record.network]])  # old runs do not say
     command = (
         f"emopi train {record.network} {'--corpus DIR ' * len(readers)}"
         f"--protocol {record.protocol} --fold {record.fold} --epochs {recipe['epochs']} "
@@ -225,6 +227,7 @@ def _origin(
         + (f"--validation {record.validation_share:g} " if record.validation_share else "")
         + ("--with-validation " if recipe.get("with_validation") else "")
         + (f"--teacher {record.teacher['network'].upper()}_RUN " if record.teacher else "")
+        + (f"--views {len(views)} " if len(views) != VIEWS[record.network] else "")
         + "--out RUN"
     )
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())

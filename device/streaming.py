@@ -159,7 +159,7 @@ class _Sliding(_Signature):
     def __init__(self, interpreter: Any, stage: Stage, known: Collection[str]) -> None:
         super().__init__(interpreter, stage.signature, known)
         for tensor in self.taken.values():
-            if math.prod(tensor["shape"][:-1]) % stage.taken:
+            if stage.taken not in tensor["shape"][:-1]:
                 raise ValueError(f"{stage.signature} takes other than {stage.taken} rows")
         self._stage = stage
 

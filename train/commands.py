@@ -68,6 +68,13 @@ fold_option = click.option("--fold", metavar="NAME", help="Which fold or seed of
     help="Learn from this finished training too, of the same clips: it makes a better lstm to "
     "learn from a cnn.",
 )
+@click.option(
+    "--views",
+    "n_views",
+    type=click.Choice(["1", "3"]),
+    help="As how many speakers, of other vocal tracts, the finished network sees a window: 3 are "
+    "better for strangers and cost 3 times as much. Default: 3 of a cnn, 1 of an lstm.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--jobs", type=click.IntRange(1), help="Cores to use. Default: all.")
 @click.option(
@@ -87,6 +94,7 @@ def train(
     validation_share: float,
     with_validation: bool,
     teacher: Path | None,
+    n_views: str | None,
     resume: bool,
     jobs: int | None,
     cache: Path | None,
@@ -106,7 +114,12 @@ def train(
     from emopi.train.recipe import default_recipe
 
     recipe = default_recipe(
-        network, epochs=epochs, batch=batch, seed=seed, with_validation=with_validation
+        network,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        with_validation=with_validation,
+        n_views=int(n_views) if n_views else None,
     )
     with TrainingProgress(recipe.epochs) as progress:
         record = fit(

@@ -36,18 +36,29 @@ class Recipe:
 
 EPOCHS = {"cnn": 200, "lstm": 120}
 
-VIEWS = (0.88, 1.0, 1.12)
+FACTORS = {1: (1.0,), 3: (0.88, 1.0, 1.12)}
+"""Of a recipe's views, by how many there are."""
+
+VIEWS = {"cnn": 3, "lstm": 1}
+"""How many the shipped models have. To an lstm each is another sequence, which costs a Raspberry Pi
+more than all of a cnn."""
 
 
 def default_recipe(
-    network: str, *, epochs: int | None, batch: int, seed: int, with_validation: bool = False
+    network: str,
+    *,
+    epochs: int | None,
+    batch: int,
+    seed: int,
+    with_validation: bool = False,
+    n_views: int | None = None,
 ) -> Recipe:
-    """The recipe of the shipped models, with what a user may change."""
+    """The recipe of the shipped models, with what a user may change; None is theirs."""
     return Recipe(
         network,
         epochs=epochs or EPOCHS[network],
         batch=batch,
         seed=seed,
-        views=VIEWS,
+        views=FACTORS[n_views or VIEWS[network]],
         with_validation=with_validation,
     )

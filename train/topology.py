@@ -83,10 +83,13 @@ def _lstm(layers: Any, x: Any, n_views: int, width: float) -> Any:
     To the LSTM each view is a sequence of its own.
     """
     x = _residuals(layers, _views(layers, x, n_views), (96, 128), width)
-    steps, units = x.shape[2], round(128 * width)
-    x = _reshape(layers, x, (-1, steps, x.shape[3]))
-    x = _lstm_layer(layers, units)(x)
-    return _pooled(layers, _reshape(layers, x, (-1, n_views, steps, units)))
+    lstm = _lstm_layer(layers, round(128 * width))
+    if n_views == 1:
+        x = lstm(layers.Reshape(x.shape[2:])(x))
+        pools = layers.GlobalAveragePooling1D(), layers.GlobalMaxPooling1D()
+        return layers.Dropout(0.3)(layers.Concatenate()([pool(x) for pool in pools]))
+    x = lstm(_reshape(layers, x, (-1, *x.shape[2:])))
+    return _pooled(layers, _reshape(layers, x, (-1, n_views, *x.shape[1:])))
 
 
 def _pooled(layers: Any, x: Any) -> Any:

@@ -11,7 +11,14 @@ import pytest
 from emopi.train.augment import Perturbation
 from emopi.train.recipe import Recipe
 
-SMALL = Recipe("", epochs=2, batch=16, window_frames=120, perturbation=Perturbation(copies=1))
+SMALL = Recipe(
+    "",
+    epochs=2,
+    batch=16,
+    window_frames=120,
+    views=(0.9, 1.0),
+    perturbation=Perturbation(copies=1),
+)
 """Little of everything that takes time: above all of augmented copies."""
 
 Train = Callable[[str, str, Path, Path], None]

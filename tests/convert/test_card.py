@@ -109,6 +109,15 @@ class TestWithTestClips:
         assert "--seed 3 --validation 0.1 --out RUN" in text
         assert "## What to expect for a stranger's voice" in text
 
+    @pytest.mark.parametrize(
+        ("views", "said"),
+        [((1.0,), "--views 1 "), ((0.88, 1.0, 1.12), ""), ((0.9, 1.1), "--views 2 ")],
+    )
+    def test_views_other_than_the_networks_own(self, views: tuple[float, ...], said: str) -> None:
+        its = record("upm-5", "fold1", test=0)
+        its.recipe["views"] = views
+        assert f"--seed 3 {said}--out RUN" in card(contract(), its, None)
+
     def test_one_speaker(self) -> None:
         clips = tuple(utterance(f"t{k}", "10", LABELS[k % 2]) for k in range(4))
         its = contract()

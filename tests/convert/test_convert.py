@@ -295,10 +295,10 @@ class TestDamagedConversion:
     @pytest.mark.parametrize(
         ("network", "precision", "number", "layer"),
         [
-            ("cnn", "int8", 0, "conv2d"),
-            ("cnn", "int8", 5, "conv2d_5"),
-            ("cnn", "int16x8", 3, "conv2d_3"),
-            ("lstm", "int8", 6, "lstm"),
+            ("cnn", "int8", 0, "views"),
+            ("cnn", "int8", 6, "conv2d_5"),
+            ("cnn", "int16x8", 4, "conv2d_3"),
+            ("lstm", "int8", 7, "lstm"),
             ("lstm", "dynamic-int8", -1, "logits"),
         ],
     )

@@ -126,6 +126,19 @@ def test_what_cannot_stream(name: str, wanted: str, instead: str, says: str) -> 
         streaming_form(packed(model))
 
 
+def test_only_views_and_time_may_be_exchanged() -> None:
+    model = unpacked(shipped("cnn-int8"))
+    streaming_form(packed(model))
+    codes = [code.builtinCode for code in model.operatorCodes]
+    transposition = codes.index(schema.BuiltinOperator.TRANSPOSE)
+    (graph,) = model.subgraphs
+    (operator,) = (one for one in graph.operators if one.opcodeIndex == transposition)
+    order = np.array([0, 3, 1, 2], "<i4")
+    model.buffers[graph.tensors[operator.inputs[1]].buffer].data = order.view(np.uint8)
+    with pytest.raises(ConversionError, match="TRANSPOSE is of something else than views and time"):
+        streaming_form(packed(model))
+
+
 @pytest.mark.parametrize("name", ["lstm-float32", "lstm-int8"])
 def test_a_streaming_form_has_none(name: str) -> None:
     small, _ = streaming_form(shipped(name))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import run_emopi
+from support import invoke, run_emopi
 
 from emopi.device.errors import RunError
 from emopi.device.files import write_atomically
+from emopi.train import commands
 from emopi.train import fit as fit_module
 from emopi.train.augment import Perturbation
 from emopi.train.backend import load_model
@@ -210,6 +211,24 @@ def test_damaged_checkpoint(
 def test_default_recipe() -> None:
     assert default_recipe("cnn", epochs=None, batch=64, seed=0).epochs >= 100
     assert default_recipe("lstm", epochs=7, batch=32, seed=5).epochs == 7
+    assert default_recipe("cnn", epochs=None, batch=64, seed=0).views == (0.88, 1.0, 1.12)
+    assert default_recipe("lstm", epochs=None, batch=64, seed=0).views == (1.0,)
+
+
+@pytest.mark.parametrize("n_views", [1, 3])
+def test_views_by_the_command_line(
+    tiny_corpus: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, n_views: int
+) -> None:
+    asked = []
+
+    def fit_nothing(recipe: Recipe, *_: object, **__: object) -> RunRecord:
+        asked.append(recipe)
+        return RunRecord.read(finished)
+
+    monkeypatch.setattr("emopi.train.fit.fit", fit_nothing)
+    arguments = "lstm", "--corpus", tiny_corpus, "--out", finished, "--views", n_views
+    assert "trained for 3 epochs" in invoke(commands.train, *arguments)
+    assert [len(recipe.views) for recipe in asked] == [n_views]
 
 
 def test_damaged_record(tmp_path: Path) -> None:
