@@ -40,8 +40,7 @@ FACTORS = {1: (1.0,), 3: (0.88, 1.0, 1.12)}
 """Of a recipe's views, by how many there are."""
 
 VIEWS = {"cnn": 3, "lstm": 1}
-"""How many the shipped models have. To an lstm each is another sequence, which costs a Raspberry Pi
-more than all of a cnn."""
+"""How many the shipped models have. With three an lstm would be dearer than a cnn, no better."""
 
 
 def default_recipe(
