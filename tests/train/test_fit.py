@@ -225,6 +225,7 @@ def test_views_by_the_command_line(
         asked.append(recipe)
         return RunRecord.read(finished)
 
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # which the command sets for good
     monkeypatch.setattr("emopi.train.fit.fit", fit_nothing)
     arguments = "lstm", "--corpus", tiny_corpus, "--out", finished, "--views", n_views
     assert "trained for 3 epochs" in invoke(commands.train, *arguments)
