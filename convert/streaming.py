@@ -185,8 +185,8 @@ class _Whole:
         given = int(operator.outputs[0])
         if not self.pieces or sources != [self.pieces[-1].given]:
             raise _impossible(f"{name} is not of the last layer before it")
-        times = self._times(operator) if name == "MAX_POOL_2D" else self._points(given)
-        if times != 1 or self._shape(given)[-1] != self._shape(sources[0])[-1]:
+        of_time = name == "MAX_POOL_2D" or self._points(given) == 1
+        if not of_time or self._shape(given)[-1] != self._shape(sources[0])[-1]:
             raise _impossible(f"{name} is of something else than time")
         self.pooled[given] = POOLINGS[name]
 
